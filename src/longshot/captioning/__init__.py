@@ -1,0 +1,1 @@
+"""Work: from a video to words on its time axis, one file per verb."""

@@ -1,0 +1,162 @@
+"""What each kind of extension promises, and the values that cross the borders.
+
+numpy is the border: no engine's own tensors pass through here. A new segmenter, transcriber or describer is one
+file on its shelf with a `load(**options)` that returns an object of the protocol below; `tests/contracts/` holds
+the suite that every such file must pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+from longshot.timeline import Caption, Source, Span, Track
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from longshot.video import Video
+
+
+@dataclass(frozen=True, slots=True)
+class Frames:
+    """Pictures with their times.
+
+    pixels: uint8 (T, H, W, 3), RGB, upright, square pixels. times: float64 (T,), the true presentation times in
+    seconds on the video's clock.
+    """
+
+    pixels: NDArray[np.uint8]
+    times: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.times)
+
+    def __getitem__(self, which: slice) -> Frames:
+        return Frames(self.pixels[which], self.times[which])
+
+
+@dataclass(frozen=True, slots=True)
+class Glance:
+    """What one stretch of a single pass over a video shows: every frame coarsely, some frames well.
+
+    times: float64 (T,), presentation times of T consecutive frames, none left out.
+    luma: float32 (T, 36, 64), area-averaged brightness of each of them, 0..255 full range, upright, the whole
+        picture whatever its shape.
+    chroma: float32 (T, 18, 32, 2), blue and red difference around 0 (grey), -128..127, upright.
+    frames: the RGB pictures sampled from this stretch (often none, on a regular grid of seconds), a subset of
+        `times`.
+    """
+
+    times: NDArray[np.float64]
+    luma: NDArray[np.float32]
+    chroma: NDArray[np.float32]
+    frames: Frames
+
+    def __len__(self) -> int:
+        return len(self.times)
+
+
+class Progress(Protocol):
+    """Called now and then with how far the work is: `done` of `total` (seconds of video, or items)."""
+
+    def __call__(self, done: float, total: float, /) -> None: ...
+
+
+class Watcher(Protocol):
+    """Something that looks on while a video is read once, from its first frame to its last."""
+
+    def see(self, glance: Glance) -> None:
+        """Take the next stretch. Stretches come in order, without gap or repeat."""
+        ...
+
+
+class SpanWatcher(Watcher, Protocol):
+    """A segmenter at work on one video."""
+
+    def finish(self, end: float) -> list[Span]:
+        """The spans, in order, from 0 to `end` seconds without gap or overlap; at least one when `end` > 0."""
+        ...
+
+
+@runtime_checkable
+class Segmenter(Protocol):
+    """Divides a video into spans. Shelf: `segmenters/`."""
+
+    @property
+    def source(self) -> Source:
+        """Who this is and with which settings, as it stands in the track."""
+        ...
+
+    def watch(self, video: Video) -> SpanWatcher:
+        """Start on one video; the watcher is then fed one pass of it."""
+        ...
+
+
+@runtime_checkable
+class Transcriber(Protocol):
+    """Turns what is said into a track of level "speech". Shelf: `transcribers/`."""
+
+    def transcribe(self, video: Video, *, language: str | None, progress: Progress | None = None) -> Track | None:
+        """The speech track; None when this way has nothing to offer for this video (no sidecar file, say)."""
+        ...
+
+
+class TextWatcher(Watcher, Protocol):
+    """A reader of on-screen text at work on one video."""
+
+    def finish(self, end: float) -> list[Caption]:
+        """What was written on screen, merged over time."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What a describer is asked to put into words: one span with what is known about it.
+
+    frames: sampled pictures of the span (may be empty for a describer that watched the pass itself).
+    speech, screen_text: what is said and written there. finer: the captions of the level below.
+    """
+
+    span: Span
+    frames: Frames | None = None
+    speech: tuple[Caption, ...] = ()
+    screen_text: tuple[Caption, ...] = ()
+    finer: tuple[Caption, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What a describer says of a scene, and what each statement rests on (plain JSON values)."""
+
+    text: str
+    details: Mapping[str, Any] = field(default_factory=dict)
+    score: float | None = None
+
+
+@runtime_checkable
+class Describer(Watcher, Protocol):
+    """Puts scenes of one video into words. Shelf: `describers/`. One object serves one video.
+
+    It is shown the single pass first (`see`), then asked about scenes in time order; one that needs only
+    `Scene.frames` ignores `see`.
+    """
+
+    @property
+    def source(self) -> Source:
+        """Who this is and with which settings, as it stands in the track."""
+        ...
+
+    def describe(self, scenes: Sequence[Scene]) -> list[Description]:
+        """One description for each scene, in the same order."""
+        ...
+
+
+class Scanner(Protocol):
+    """What a single pass needs of its source: `Video` is one, a test's scripted list is another."""
+
+    def scan(self, *, every: float | None, height: int | None) -> Iterator[Glance]:
+        """Glances from the first frame to the last."""
+        ...

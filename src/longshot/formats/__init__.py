@@ -1,0 +1,1 @@
+"""Shelf: Track <-> text. One file each."""

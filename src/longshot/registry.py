@@ -1,0 +1,124 @@
+"""A name -> the file or entry point that provides it. The only place that opens engine files.
+
+A shelf is a folder of this package. Each file on it is one choice: its first docstring line is what
+`longshot list` shows, `NEEDS` the packages that it imports (import names), `EXTRA` the install extra that
+brings them, `load(**options)` makes the thing. Another package adds a choice with an entry point in the group
+`longshot.<shelf>` whose value is a module of the same form. Nothing is imported to list it.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import importlib
+from dataclasses import dataclass
+from difflib import get_close_matches
+from importlib.metadata import EntryPoint, entry_points
+from importlib.util import find_spec
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from longshot.errors import LongshotError, MissingPackage, UsageError
+
+SHELVES = ("segmenters", "transcribers", "describers", "formats")
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One thing on a shelf.
+
+    summary: its first docstring line. needs: import names of optional packages. extra: the extra that brings
+    them. provider: "longshot", or the distribution of an entry point.
+    """
+
+    shelf: str
+    name: str
+    summary: str
+    needs: tuple[str, ...]
+    extra: str
+    provider: str = "longshot"
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """The needed packages that are not installed here."""
+        return tuple(package for package in self.needs if not _installed(package))
+
+    @property
+    def install(self) -> str:
+        """The line that installs what is missing; empty when nothing is."""
+        return f"pip install 'longshot[{self.extra}]'" if self.missing and self.extra else ""
+
+
+def _installed(package: str) -> bool:
+    try:
+        return find_spec(package) is not None
+    except ModuleNotFoundError:  # the parent of a dotted name is absent
+        return False
+
+
+@functools.cache
+def choices(shelf: str) -> dict[str, Choice]:
+    """Everything on a shelf by name: our own files, then entry points of other packages.
+
+    Raises UsageError for an unknown shelf and LongshotError when two providers claim one name.
+    """
+    found = {choice.name: choice for choice in map(_read_file, _files(shelf))}
+    for point in entry_points(group=f"longshot.{shelf}"):
+        if point.name in found:
+            raise LongshotError(
+                f"two packages provide the {shelf} name {point.name!r}: {found[point.name].provider} and "
+                f"{_provider(point)}; uninstall one of them"
+            )
+        found[point.name] = Choice(shelf, point.name, f"from {point.value}", (), "", _provider(point))
+    return found
+
+
+def load(shelf: str, name: str, /, **options: Any) -> Any:
+    """Import the file behind a name and call its `load` with `options`.
+
+    Raises UsageError for an unknown name (naming the close ones) and MissingPackage when an optional package
+    is absent.
+    """
+    return module(shelf, name).load(**options)
+
+
+def module(shelf: str, name: str) -> ModuleType:
+    """The module behind a name, imported now. Raises as `load` does."""
+    known = choices(shelf)
+    if name not in known:
+        close = get_close_matches(name, known, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        raise UsageError(f"no {shelf} called {name!r}: there are {', '.join(sorted(known))}{hint}")
+    choice = known[name]
+    if choice.missing:
+        raise MissingPackage(choice.missing[0], choice.extra)
+    if choice.provider != "longshot":
+        (point,) = entry_points(group=f"longshot.{shelf}", name=name)
+        return importlib.import_module(point.module)
+    return importlib.import_module(f"longshot.{shelf}.{name}")
+
+
+def _files(shelf: str) -> list[Path]:
+    if shelf not in SHELVES:
+        raise UsageError(f"no shelf called {shelf!r}: there are {', '.join(SHELVES)}")
+    folder = Path(__file__).parent / shelf
+    return sorted(path for path in folder.glob("*.py") if not path.name.startswith("_"))
+
+
+def _read_file(path: Path) -> Choice:
+    """Read a shelf file's own account of itself without importing it (its engine may be heavy)."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    constants = {
+        target.id: ast.literal_eval(node.value)
+        for node in tree.body
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name) and target.id in ("NEEDS", "EXTRA")
+    }
+    summary = (ast.get_docstring(tree) or "").split("\n", 1)[0]
+    return Choice(path.parent.name, path.stem, summary, constants.get("NEEDS", ()), constants.get("EXTRA", ""))
+
+
+def _provider(point: EntryPoint) -> str:
+    return point.dist.name if point.dist else "unknown"

@@ -1,0 +1,1 @@
+"""Work: one verb over many videos."""

@@ -1,0 +1,1 @@
+"""Shelf: ways to learn what is said. One file each; see `contracts.Transcriber`."""
