@@ -108,7 +108,26 @@ class TextWatcher(Watcher, Protocol):
     """A reader of on-screen text at work on one video."""
 
     def finish(self, end: float) -> list[Caption]:
-        """What was written on screen, merged over time."""
+        """What was written on screen, merged over time, in order."""
+        ...
+
+
+@runtime_checkable
+class TextReader(Protocol):
+    """Reads the text on screen into captions of level "screen". Shelf: `readers/`."""
+
+    @property
+    def source(self) -> Source:
+        """Who this is and with which settings, as it stands in the track."""
+        ...
+
+    @property
+    def height(self) -> int:
+        """The picture height in pixels that it wants to see in `Glance.frames`."""
+        ...
+
+    def watch(self, video: Video) -> TextWatcher:
+        """Start on one video; the watcher is then fed one pass of it."""
         ...
 
 

@@ -21,7 +21,7 @@ from typing import Any
 
 from longshot.errors import LongshotError, MissingPackage, UsageError
 
-SHELVES = ("segmenters", "transcribers", "describers", "formats")
+SHELVES = ("segmenters", "transcribers", "readers", "describers", "formats")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,1 @@
+"""Shelf: ways to read the text on screen. One file each; see `contracts.TextReader`."""
