@@ -1,0 +1,58 @@
+# Everything sets itself up: `make demo` and `make test` need only make and Python 3.11 or newer.
+#
+#   make setup      .venv with Longshot and all that its tests need (nothing to do when it is fresh)
+#   make demo       the time-coded outline of the bundled sample; its files in demo/
+#   make test       lint, format, types, tests
+#   make test-all   the same with the slow tests
+#   make bench      speed and memory, side by side with other tools
+#   make clean      remove what these made
+
+.DELETE_ON_ERROR:
+.PHONY: setup demo test test-all lint bench clean
+
+BIN := .venv/bin
+# Keyed on content, so that a fresh checkout or a touched file does not call pip again.
+STAMP := .venv/.ready-$(shell cksum < pyproject.toml | cut -d' ' -f1)
+BENCH_STAMP := $(STAMP)-bench
+
+setup: $(STAMP)
+
+$(STAMP):
+	@if ! $(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	    for candidate in $${PYTHON:-} python3 python3.14 python3.13 python3.12 python3.11 python; do \
+	        if $$candidate -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then found=$$candidate; break; fi; \
+	    done; \
+	    if [ -z "$${found:-}" ]; then \
+	        echo "make: no Python 3.11 or newer was found; install one, or name it: make PYTHON=/path/to/python" >&2; exit 1; \
+	    fi; \
+	    $$found -m venv --clear .venv || { echo "make: $$found cannot make a venv; on Debian or Ubuntu: apt install python3-venv" >&2; exit 1; }; \
+	fi
+	@echo 'make: installing into .venv, once' >&2
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@rm -f .venv/.ready-*
+	@touch $@
+
+demo: setup
+	@$(BIN)/python -m longshot recap samples/longshot-demo.mp4 -o demo --no-json
+
+lint: setup
+	@$(BIN)/python -m ruff check .
+	@$(BIN)/python -m ruff format --check .
+	@$(BIN)/python -m mypy
+
+test: lint
+	@$(BIN)/python -m pytest -n auto -m 'not slow and not gpu'
+
+test-all: lint
+	@$(BIN)/python -m pytest -n auto -m 'not gpu'
+
+$(BENCH_STAMP): $(STAMP)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,bench]'
+	@touch $@
+
+bench: $(BENCH_STAMP)
+	@$(BIN)/python benchmarks/run.py
+
+clean:
+	rm -rf .venv demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
