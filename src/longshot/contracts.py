@@ -62,7 +62,9 @@ class Glance:
 class Progress(Protocol):
     """Called now and then with how far the work is: `done` of `total` (seconds of video, or items)."""
 
-    def __call__(self, done: float, total: float, /) -> None: ...
+    def __call__(self, done: float, total: float, /) -> None:
+        """Take note; must return quickly."""
+        ...
 
 
 class Watcher(Protocol):
