@@ -24,6 +24,7 @@ from longshot.timeline import Span
 
 # Lengths are differences of float seconds; below this they count as equal, so that rules applied twice change nothing.
 TOLERANCE = 1e-6
+_SHORTEST_PART = 0.001  # seconds; a wish for many clips divides none below it
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,7 +257,7 @@ class _Chain:
         if clips > count[1]:
             self._join_weakest(count[1], rules.longest)
         elif clips < count[0]:
-            self._split_longest(count[0], max(rules.shortest, 2 * TOLERANCE))
+            self._split_longest(count[0], max(rules.shortest, _SHORTEST_PART))
 
     def _join_weakest(self, wanted: int, longest: float) -> None:
         """Remove the weakest boundaries (or those between the shortest pairs) until `wanted` clips are left."""
