@@ -106,6 +106,10 @@ class Journal:
             ) from error
         self._results[id] = result
 
+    def result(self, id: str) -> Result | None:
+        """The latest result of an item, whatever its state; None when there is none."""
+        return self._results.get(id)
+
     def finished(self, id: str) -> bool:
         """Whether this item is done; failed ones may be tried again."""
         return id in self._results and self._results[id].state is State.DONE
