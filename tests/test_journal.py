@@ -64,7 +64,9 @@ def test_the_last_line_of_an_id_counts(tmp_path: Path) -> None:
         journal.record("a", Result(State.FAILED, None, "no room"))
         journal.record("b", DONE)
         journal.record("a", DONE)
+        assert list(journal.done()) == ["b", "a"]
     assert read_journal(path) == {"a": DONE, "b": DONE}
+    assert list(read_journal(path)) == ["b", "a"]
     assert len(path.read_text().splitlines()) == 3
 
 

@@ -192,7 +192,7 @@ def test_leaving_early_stops_the_workers() -> None:
     outcomes = run(behave, ["fine:1", "hang:2", "hang:3"], workers=2)
     assert next(outcomes).item == "fine:1"
     started = time.monotonic()
-    outcomes.close()  # type: ignore[attr-defined]
+    outcomes.close()
     assert time.monotonic() - started < 10
 
 

@@ -104,7 +104,7 @@ class Journal:
             raise LongshotError(
                 f"{self.path}: cannot be written ({error.strerror}); make room and repeat the command"
             ) from error
-        self._results[id] = result
+        _put(self._results, id, result)
 
     def result(self, id: str) -> Result | None:
         """The latest result of an item, whatever its state; None when there is none."""
@@ -115,7 +115,7 @@ class Journal:
         return id in self._results and self._results[id].state is State.DONE
 
     def done(self) -> dict[str, Result]:
-        """The finished items by id, in the order in which they were first seen."""
+        """The finished items by id, the one written last at the end."""
         return {id: result for id, result in self._results.items() if result.state is State.DONE}
 
     def results(self) -> dict[str, Result]:
@@ -172,13 +172,22 @@ def _parse(path: Path, text: bytes) -> dict[str, Result]:
     for number, line in enumerate(text.split(b"\n")[:-1], start=1):
         try:
             fields = json.loads(line.decode("utf-8", "surrogatepass"))
-            results[_id_of(fields)] = Result(State(fields["state"]), fields.get("value"), fields.get("reason", ""))
+            _put(results, _id_of(fields), _result_of(fields))
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise FormatError(
                 f"{path}, line {number}: not a line of a journal ({_excerpt(line)}); mend or remove this "
                 "line, or use another folder"
             ) from error
     return results
+
+
+def _put(results: dict[str, Result], id: str, result: Result) -> None:
+    results.pop(id, None)  # so that the order is that of the lines that count
+    results[id] = result
+
+
+def _result_of(fields: Mapping[str, Any]) -> Result:
+    return Result(State(fields["state"]), fields.get("value"), fields.get("reason", ""))
 
 
 def _id_of(fields: Mapping[str, Any]) -> str:

@@ -18,7 +18,7 @@ import threading
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing import connection, get_context, resource_tracker
@@ -65,7 +65,7 @@ def run(
     workers: int | None = None,
     seconds: float | None = None,
     progress: Progress | None = None,
-) -> Iterator[Outcome[Item]]:
+) -> Generator[Outcome[Item], None, None]:
     """Do `work` on every item and give the outcomes in the order of the items, whichever ends first.
 
     Args:
@@ -164,7 +164,7 @@ class _Batch(Generic[Item]):
     names: dict[int, str] = field(default_factory=dict)
     followers: dict[str, list[int]] = field(default_factory=dict)
 
-    def outcomes(self) -> Iterator[Outcome[Item]]:
+    def outcomes(self) -> Generator[Outcome[Item], None, None]:
         waiting = deque(range(len(self.items)))
         try:
             for index in range(len(self.items)):

@@ -1,0 +1,255 @@
+"""One verb over many videos, kept in a library, with a journal so that a second run does only what is missing.
+
+    verb = Verb("recap", {"speech": "none"})
+    for done in each(verb, ["a.mp4", "b.mp4"], out="library"):
+        print(done.path, done.state, [track.level for track in done.tracks])
+
+With `out`, tracks lie in `<out>/tracks/<video id>/`, the journal in `<out>/journal.jsonl`. Work is known by the
+video's content, the verb and its settings: a renamed file is not done again, changed settings are.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import inspect
+import json
+import os
+import stat
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from longshot import __version__, registry
+from longshot.contracts import Progress
+from longshot.errors import MissingPackage, UsageError
+from longshot.journal import Journal, Result, State
+from longshot.library import Library, VideoRecord
+from longshot.scaling.local import Outcome, run
+from longshot.timeline import Track
+
+if TYPE_CHECKING:
+    from longshot.video import Video
+
+JOURNAL = "journal.jsonl"
+SHELF_OF = {"segmenter": "segmenters", "describer": "describers", "speech": "transcribers", "screen": "readers"}
+"""Which shelf an option of a verb chooses from."""
+_EVERY_SHELF_ALSO_HAS = {"transcribers": ("auto", "none"), "readers": ("auto", "none")}
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What a verb made of one video. damage: what could not be read of it, one line or "". clips: files cut."""
+
+    record: VideoRecord
+    tracks: tuple[Track, ...]
+    damage: str = ""
+    clips: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Verb:
+    """A verb with its settings, to be called on one path after the other, in any process.
+
+    name: "segment", "describe", "transcribe" or "recap". options: keyword arguments of that function. device: where
+    engines that can choose run; not part of the settings, because it does not change what is meant. cut: also write
+    the spans as files, into `<out>/clips/<video id>`; exact: as in `cut`.
+    """
+
+    name: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    device: str = ""
+    cut: str = ""
+    exact: bool = True
+
+    def __call__(self, path: str, progress: Progress) -> Made:
+        """Do it. Raises what the verb raises."""
+        from longshot.video import open_video
+
+        function = getattr(importlib.import_module(f"longshot.captioning.{self.name}"), self.name)
+        options = dict(self.options)
+        if self.device and "device" in inspect.signature(function).parameters:
+            options["device"] = self.device
+        with open_video(path) as video:
+            made = function(video, **options, progress=progress)
+            tracks = (made,) if isinstance(made, Track) else tuple(made)
+            clips = self._clips(video, tracks[0], progress) if self.cut else ()
+            return Made(VideoRecord.of(video), tracks, str(video.damage) if video.damage else "", clips)
+
+    def check(self) -> None:
+        """Refuse what no video could be done with. Raises UsageError or MissingPackage."""
+        for option, shelf in SHELF_OF.items():
+            name = self.options.get(option)
+            if isinstance(name, str) and name not in _EVERY_SHELF_ALSO_HAS.get(shelf, ()):
+                _check_choice(shelf, name, option)
+
+    @cached_property
+    def settings(self) -> str:
+        """The settings as 16 hex digits. Longshot's version is one: another version may say something else."""
+        said = {**self.options, "version": __version__, "cut": bool(self.cut), "exact": self.exact}
+        text = json.dumps(said, sort_keys=True, default=str)
+        return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+    def key(self, path: str) -> str:
+        """The journal's name for this verb on this video; the path stands in for the content of what is no file."""
+        return f"{_content_id(path) or path}/{self.name}/{self.settings}"
+
+    def _clips(self, video: Video, track: Track, progress: Progress) -> tuple[str, ...]:
+        from longshot.captioning.cut import cut
+
+        folder = Path(self.cut) / video.id
+        return tuple(str(clip) for clip in cut(video.path, track, folder, exact=self.exact, progress=progress))
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """One video after the work. again: it was finished by an earlier run. reason: why it is not done, one line."""
+
+    path: str
+    state: State
+    reason: str = ""
+    trace: str = ""
+    again: bool = False
+    record: VideoRecord | None = None
+    tracks: tuple[Track, ...] = ()
+    damage: str = ""
+    clips: tuple[str, ...] = ()
+
+
+def each(
+    verb: Verb,
+    paths: Sequence[str],
+    *,
+    out: str | os.PathLike[str] | None = None,
+    workers: int | None = None,
+    seconds: float | None = None,
+    progress: Progress | None = None,
+) -> Iterator[Done]:
+    """Do a verb on every video and give the results in the order of the paths.
+
+    Args:
+        verb: what to do.
+        paths: video files.
+        out: a library to write into and to resume from; without one everything is only returned.
+        workers: processes; by default as many as cores and free memory allow.
+        seconds: the time that one video may take.
+        progress: called with the videos done so far, running ones in part, and their number.
+
+    Raises UsageError or MissingPackage before the first video when the verb cannot be done at all, Busy when another
+    process writes into `out`.
+    """
+    verb.check()
+    with ExitStack() as stack:
+        shelf = None
+        if out is not None:
+            shelf = _Shelf(Path(out), stack.enter_context(Journal(Path(out) / JOURNAL)), verb)
+        outcomes = run(
+            verb,
+            paths,
+            identify=shelf.key if shelf else str,
+            journal=shelf.journal if shelf else None,
+            keep=shelf.keep if shelf else None,
+            valid=shelf.stands if shelf else None,
+            workers=workers,
+            seconds=seconds,
+            progress=progress,
+        )
+        for outcome in stack.enter_context(closing(outcomes)):
+            yield _done(outcome, shelf)
+
+
+class _Shelf:
+    """The library of one run with its journal: what is written, and whether an earlier result still stands."""
+
+    def __init__(self, out: Path, journal: Journal, verb: Verb) -> None:
+        self.library = Library(out)
+        self.journal = journal
+        self._verb = verb
+        # Two verbs, or two settings, may write one level; the later one owns the file.
+        self._owners: dict[tuple[str, str], str] = {}
+        for key, result in journal.done().items():
+            self._own(key, result.value)
+        self._keys: dict[str, str] = {}
+
+    def key(self, path: str) -> str:
+        """The verb's key for a path, its content read once."""
+        if path not in self._keys:
+            self._keys[path] = self._verb.key(path)
+        return self._keys[path]
+
+    def keep(self, path: str, made: Made) -> dict[str, Any]:
+        """Write what was made, and say in plain JSON what that was."""
+        for track in made.tracks:
+            self.library.save(track)
+        self.library.save_video(made.record)
+        value: dict[str, Any] = {
+            "video": made.record.id,
+            "path": path,
+            "levels": [track.level for track in made.tracks],
+        }
+        value |= {"device": self._verb.device} if self._verb.device else {}
+        value |= {"damage": made.damage} if made.damage else {}
+        value |= {"clips": list(made.clips)} if made.clips else {}
+        self._own(self.key(path), value)
+        return value
+
+    def stands(self, path: str, result: Result) -> bool:
+        """Whether the files of a finished result are there and are still its own."""
+        key, video = self.key(path), result.value["video"]
+        return all(
+            self._owners.get((video, level)) == key and self.library.path_of(video, level).exists()
+            for level in result.value["levels"]
+        ) and all(Path(clip).exists() for clip in result.value.get("clips", ()))
+
+    def tracks(self, result: Result) -> tuple[Track, ...]:
+        """The tracks of a finished result, from the library, in their order."""
+        by_level = {track.level: track for track in self.library.tracks(result.value["video"])}
+        return tuple(by_level[level] for level in result.value["levels"])
+
+    def _own(self, key: str, value: Mapping[str, Any]) -> None:
+        for level in value["levels"]:
+            self._owners[value["video"], level] = key
+
+
+def _done(outcome: Outcome[str], shelf: _Shelf | None) -> Done:
+    path, result = outcome.item, outcome.result
+    if result.state is not State.DONE:
+        return Done(path, result.state, result.reason, outcome.trace)
+    if shelf is None:
+        made: Made = result.value
+        return Done(path, State.DONE, "", "", False, made.record, made.tracks, made.damage, made.clips)
+    value = result.value
+    return Done(
+        path,
+        State.DONE,
+        again=outcome.again,
+        record=shelf.library.video(value["video"]),
+        tracks=shelf.tracks(result),
+        damage=value.get("damage", ""),
+        clips=tuple(value.get("clips", ())),
+    )
+
+
+def _content_id(path: str) -> str:
+    """The video's id; "" for what is no regular file or cannot be read: opening it will say why."""
+    from longshot.video import content_id
+
+    try:
+        return content_id(Path(path)) if stat.S_ISREG(os.stat(path).st_mode) else ""
+    except (OSError, ValueError):
+        return ""
+
+
+def _check_choice(shelf: str, name: str, option: str) -> None:
+    known = registry.choices(shelf)
+    if name not in known:
+        names = [*_EVERY_SHELF_ALSO_HAS.get(shelf, ()), *sorted(known)]
+        close = get_close_matches(name, names, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        raise UsageError(f"no {option} called {name!r}: there are {', '.join(names)}{hint}")
+    if known[name].missing:
+        raise MissingPackage(known[name].missing[0], known[name].extra)
