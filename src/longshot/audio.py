@@ -432,5 +432,5 @@ def _timed(cues: list[_Cue], duration: float) -> list[Caption]:
         end = cue.end if cue.end is not None else min(following, cue.start + _HELD)
         start, end = max(cue.start, 0.0), min(end, duration)
         if cue.text and end > start:
-            captions.append(Caption(Span(start, end), cue.text))
+            captions.append(Caption(Span(round(start, 6), round(end, 6)), cue.text))
     return captions

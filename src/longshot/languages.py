@@ -42,3 +42,9 @@ def same(one: str, other: str) -> bool:
 def unsaid(tag: str) -> bool:
     """Whether a stream's tag leaves its language open ("", "und")."""
     return tag.strip().casefold() in _UNSAID
+
+
+def known(tag: str) -> bool:
+    """Whether a tag can be meant as a language: one of the table, or two or three letters with any region."""
+    head = tag.strip().replace("_", "-").split("-")[0]
+    return bool(code(tag)) or (head.isascii() and head.isalpha() and len(head) in (2, 3) and not unsaid(head))
