@@ -14,12 +14,9 @@ from pathlib import Path
 
 from longshot import registry
 from longshot.errors import UsageError
-from longshot.formats._format import Format
+from longshot.formats._format import LEAVES, Format
 from longshot.library import VideoRecord, read_tracks, video_beside, write_text
 from longshot.timeline import Track
-
-# What is said and what is written on screen are no chapters.
-_NOT_CHAPTERS = ("speech", "screen")
 
 
 def export(tracks: Sequence[Track], format: str, *, kind: str = "", level: str = "", media: str = "") -> str:
@@ -96,8 +93,8 @@ def _chosen(tracks: Sequence[Track], kind: str, level: str) -> list[Track]:
             there = ", ".join(track.level for track in tracks) or "none"
             raise UsageError(f"no level {level!r} here: there are {there}")
         return chosen
-    if kind == "chapters":
-        return [track for track in tracks if track.level not in _NOT_CHAPTERS] or list(tracks)
+    if kind == "chapters":  # what is said or written on screen is none
+        return [track for track in tracks if track.level not in LEAVES] or list(tracks)
     return list(tracks)
 
 

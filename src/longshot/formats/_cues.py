@@ -88,7 +88,7 @@ def cut(text: str, *, vtt: bool) -> Cut:
     result = Cut([], [], [])
     before = lines[: heads[0].first] if heads else lines
     result.skipped += [fault for fault in _stray(before, 0, vtt=vtt) if fault.line > 1 or not vtt]
-    for head, following in zip(heads, [*heads[1:], None], strict=True):
+    for head, following in zip(heads, [*heads, None][1:], strict=True):
         end = following.first if following else len(lines)
         body, stray = _body(lines[head.body : end], head.body, last=following is None, vtt=vtt)
         _add(result, head, body)

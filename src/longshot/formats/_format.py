@@ -13,6 +13,9 @@ from typing import Protocol
 from longshot.errors import FormatError, UsageError
 from longshot.timeline import Caption, Source, Track
 
+_COARSE_FIRST = ("video", "segment", "clip", "shot")
+LEAVES = ("speech", "screen")  # what stands in pictures and holds none
+
 
 @dataclass(frozen=True, slots=True)
 class Fault:
@@ -142,6 +145,17 @@ def foreign(name: str, captions: Sequence[Caption], skipped: Sequence[Fault], me
     bare = Reading(name, (Track("", "speech", Source("read", name), tuple(captions)),), tuple(skipped), tuple(mended))
     source = Source("read", name, note=bare.trouble)
     return Reading(name, (Track("", "speech", source, tuple(captions)),), tuple(skipped), tuple(mended))
+
+
+def coarse_first(tracks: Sequence[Track]) -> list[Track]:
+    """Tracks from long captions to short ones, ties in the order of our own levels; speech and screen text last."""
+    return sorted(tracks, key=_coarseness)
+
+
+def _coarseness(track: Track) -> tuple[bool, float, int]:
+    mean = sum(caption.span.length for caption in track) / max(1, len(track))
+    rank = _COARSE_FIRST.index(track.level) if track.level in _COARSE_FIRST else len(_COARSE_FIRST)
+    return track.level in LEAVES, -mean, rank
 
 
 def shown_text(track: Track, index: int) -> str:

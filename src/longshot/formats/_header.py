@@ -42,8 +42,8 @@ def caption_object(track: Track, index: int) -> dict[str, Any]:
     caption = track.captions[index]
     row: dict[str, Any] = {
         "id": track.id_of(index),
-        "start": caption.span.start,
-        "end": caption.span.end,
+        "start": float(caption.span.start),
+        "end": float(caption.span.end),
         "text": caption.text,
     }
     if caption.score is not None:

@@ -19,7 +19,7 @@ _NOTE = ";longshot "
 
 def load() -> Format:
     """The format."""
-    loses = "times finer than 1 ms, scores, details"
+    loses = "times finer than 1 ms, scores, details; a backslash that ends a line gets a space"
     return Format("ffmetadata", ".ffmetadata", loses, write, read, likeness, kinds=("chapters",))
 
 
@@ -39,6 +39,8 @@ def _chapter(caption: Caption) -> str:
 
 def _escape(text: str) -> str:
     text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "\ufffd")
+    # ffmpeg takes a newline after any backslash, an escaped one too, for a part of the title.
+    text = re.sub(r"\\(?=\n|\Z)", r"\\ ", text)
     return re.sub(r"([=;#\\\n])", r"\\\1", text)
 
 

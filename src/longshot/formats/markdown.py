@@ -6,11 +6,9 @@ import re
 from collections.abc import Iterator, Sequence
 from urllib.parse import quote
 
-from longshot.formats._format import Format, shown_text
+from longshot.formats._format import LEAVES, Format, coarse_first, shown_text
 from longshot.timeline import Span, Track, clock
 
-_COARSE_FIRST = ("video", "segment", "clip", "shot")
-_LEAVES = ("screen", "speech")
 _SPECIAL = re.compile(r"([\\`*_\[\]<>|~&#])")
 
 
@@ -25,7 +23,7 @@ def write(tracks: Sequence[Track], *, kind: str, media: str) -> str:
 
     With `media` each time links to that moment of the video (a media fragment, `#t=start,end`).
     """
-    ordered = sorted(tracks, key=_coarseness)
+    ordered = coarse_first(tracks)
     name = next((track.name for track in ordered if track.name), ordered[0].video)
     duration = max((track.duration or 0.0 for track in ordered), default=0.0)
     lines = [f"# {_escape(name) or 'Outline'}", ""]
@@ -40,13 +38,6 @@ def _note(track: Track) -> str:
     return f" ({track.source.note})" if track.source.note else ""
 
 
-def _coarseness(track: Track) -> tuple[bool, float, int]:
-    """Longer captions first; speech and text on screen always inside pictures."""
-    mean = sum(caption.span.length for caption in track) / max(1, len(track))
-    rank = _COARSE_FIRST.index(track.level) if track.level in _COARSE_FIRST else len(_COARSE_FIRST)
-    return track.level in _LEAVES, -mean, rank
-
-
 def _bullets(ordered: Sequence[Track], media: str) -> Iterator[str]:
     """All captions in reading order: by start, the coarser first, as deep as the captions open around them."""
     entries = [
@@ -59,9 +50,9 @@ def _bullets(ordered: Sequence[Track], media: str) -> Iterator[str]:
         span = track.captions[index].span
         # A leaf never opens: what is said during a text on screen is no part of it.
         open_spans = [(level, around) for level, around in open_spans if level < depth and start in around]
-        mark = f"{track.level}: " if track.level in _LEAVES else ""
+        mark = f"{track.level}: " if track.level in LEAVES else ""
         yield f"{'  ' * len(open_spans)}- {_time(span, media)} {mark}{_escape(shown_text(track, index))}"
-        if track.level not in _LEAVES:
+        if track.level not in LEAVES:
             open_spans.append((depth, span))
 
 

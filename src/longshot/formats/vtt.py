@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from longshot.errors import FormatError
 from longshot.formats._cues import Cue, cut, plain, speaker_of, stamp, unescape
-from longshot.formats._format import Fault, Format, Reading, foreign
+from longshot.formats._format import Fault, Format, Reading, coarse_first, foreign
 from longshot.formats._header import caption_object, caption_of, dump, header_of, parse_object, track_of
 from longshot.timeline import Caption, Track
 
@@ -29,7 +29,7 @@ def write(tracks: Sequence[Track], *, kind: str, media: str) -> str:
     with the class "id". A metadata cue is the caption's JSON object.
     """
     notes = [_NOTE + _json({**header_of(track), "kind": kind}) + "\n" for track in tracks]
-    order = [(track, index) for track in tracks for index in range(len(track))]
+    order = [(track, index) for track in coarse_first(tracks) for index in range(len(track))]
     order.sort(key=lambda pair: (pair[0].captions[pair[1]].span.start, -pair[0].captions[pair[1]].span.end))
     return "\n".join(["WEBVTT\n", *notes, *(_cue(track, index, kind) for track, index in order)])
 

@@ -22,13 +22,14 @@ def load() -> Format:
 
 
 def write(tracks: Sequence[Track], *, kind: str, media: str) -> str:
-    """The finest of the levels that keeps YouTube's rules, one line for each caption.
+    """The finest of the levels that has words and keeps YouTube's rules, one line for each caption.
 
     The rules: the first chapter at 0:00, ascending, at least 3, each at least 10 seconds. YouTube shows no chapters
     at all when one is broken, so nothing is bent: raises UsageError that says which rule each level breaks.
     """
     reasons = []
-    for track in sorted(tracks, key=len, reverse=True):
+    # A level without words, such as bare shots, makes chapters of no use, so it is taken last.
+    for track in sorted(tracks, key=lambda track: (not all(c.text for c in track), -len(track))):
         if not (reason := broken_rule(track)):
             return _lines(track)
         reasons.append(f"level {track.level!r}: {reason}")
@@ -44,7 +45,7 @@ def broken_rule(track: Track) -> str:
     if len(starts) < LEAST_CHAPTERS:
         return f"{len(starts)} chapters"
     if starts[0] != 0:
-        return f"the first begins at {clock(starts[0])}"
+        return f"first begins at {clock(starts[0])}"
     end = max(track.duration or 0.0, *(caption.span.end for caption in track))
     lengths = [after - before for before, after in pairwise([*starts, int(end + 1e-6)])]
     short = sum(1 for length in lengths if length < LEAST_SECONDS)
