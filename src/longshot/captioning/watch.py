@@ -58,6 +58,8 @@ def end_without_looking(video: Video) -> float:
     times = video.packets().times
     if not len(times):
         return 0.0
+    if len(times) > 1 and times[-1] <= 0:  # packets without times: the video counts them instead
+        return video.duration
     return end_of_pictures(times[-_RECENT:].tolist(), header=video.duration, fps=video.fps)
 
 
