@@ -241,10 +241,9 @@ def test_touching_spans_share_each_frame_once(spacings: list[int], cuts: list[fl
 # Sound
 
 
-def write_film(
-    path: Path, *, sound: str, seconds: int = 4, rate: int = 48000, offset: float = 0.0, **settings: Any
-) -> None:
-    """Pictures at 25 fps with painted numbers, and a beep of 0.2 s at 2.0 s."""
+def write_film(path: Path, *, sound: str, codec: str = "libx264", offset: float = 0.0) -> None:
+    """Four seconds at 25 fps with painted numbers, and a beep of 0.2 s at 2.0 s."""
+    seconds, rate = 4, 48000
     second = np.arange(rate * seconds) / rate
     wave = ((second >= 2) & (second < 2.2)) * np.sin(2 * np.pi * 1000 * second) * 16000
     with av.open(str(path), "w") as container:
