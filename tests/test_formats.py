@@ -549,9 +549,7 @@ def test_ffmpeg_reads_our_chapters() -> None:
     written = text_of("ffmetadata", track_of(caption(0, 1.5, text), caption(1.5, 3.25, "é\\")))
     with av.open(io.BytesIO(written.encode()), format="ffmetadata") as container:
         chapters = container.chapters()
-    found = [
-        (float(c["start"] * c["time_base"]), float(c["end"] * c["time_base"]), c["metadata"]["title"]) for c in chapters
-    ]
+    found = [(c["start"] / 1000, c["end"] / 1000, c["metadata"]["title"]) for c in chapters]
     assert found == [(0.0, 1.5, text), (1.5, 3.25, "é\\ ")]
 
 

@@ -160,9 +160,8 @@ def _collapsed(track: Track, collapse: bool | None) -> Track:
 
 def _read(source: str | os.PathLike[str] | bytes) -> Reading:
     where = "these bytes" if isinstance(source, bytes) else str(Path(source))
-    data = source if isinstance(source, bytes) else _bytes_of(Path(source))
     try:
-        text = decode(data)
+        text = decode(source if isinstance(source, bytes) else _bytes_of(Path(source)))
         return _reader_of(text)(text)
     except FormatError as error:
         raise FormatError(f"{where}: {error}") from error
@@ -181,16 +180,16 @@ def _bytes_of(path: Path) -> bytes:
     try:
         found = path.stat()
         if not stat.S_ISREG(found.st_mode):
-            raise FormatError(f"{path}: not a file: give a track or a subtitle file")
+            raise FormatError(f"not a file: give a track or a subtitle file")
         if found.st_size > LARGEST_TEXT:
-            raise FormatError(f"{path}: {found.st_size / 2**20:.0f} MiB: no track or subtitle file is as large")
+            raise FormatError(f"{found.st_size / 2**20:.0f} MiB: no track or subtitle file is as large")
         with path.open("rb") as file:
             head = file.read(8192)
             decode(head)  # a video given by mistake is refused here, not after it was read whole
             return head + file.read()
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
-        raise FormatError(f"{path}: cannot be read: {reason}") from error
+        raise FormatError(f"cannot be read: {reason}") from error
 
 
 def video_beside(path: Path) -> VideoRecord | None:
