@@ -21,13 +21,13 @@ import numpy as np
 
 from longshot import registry
 from longshot.captioning.segment import as_track
-from longshot.captioning.transcribe import transcribe
+from longshot.captioning.transcribe import hear
 from longshot.captioning.watch import watch
 from longshot.clips import ClipRules, apply, preset
 from longshot.contracts import Describer, Frames, Glance, Progress, Scene, Segmenter, TextReader, TextWatcher, Watcher
 from longshot.errors import MediaError, NoPictures, UsageError
 from longshot.timeline import Caption, Source, Span, Track
-from longshot.video import Video, open_video
+from longshot.video import PictureList, Video, open_video
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -181,17 +181,21 @@ def clip_spans(watched: Watched, rules: ClipRules) -> list[Span]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Heard:
+class _Speech:
     track: Track | None
     notes: tuple[str, ...] = ()
 
 
-def _hear(video: Video, *, speech: str, language: str | None, progress: Progress | None) -> _Heard:
+def _hear(video: Video, *, speech: str, language: str | None, progress: Progress | None) -> _Speech:
     if speech == "none":
-        return _Heard(None)
+        return _Speech(None)
     # A Video serves one thread at a time, and the other one is busy looking at this one.
-    own = open_video(video.path) if video.has_video else video
-    return _Heard(transcribe(own, speech=speech, language=language, progress=progress))
+    shared = isinstance(video, PictureList) or not video.has_video
+    own = video if shared else open_video(video.path)
+    track = hear(own, speech=speech, language=language, progress=progress).track
+    if not shared:
+        own.close()
+    return _Speech(track) if len(track) else _Speech(None, (f"No speech: {track.source.note or 'nobody speaks'}",))
 
 
 def _see(
@@ -202,9 +206,9 @@ def _see(
     cuts = cutter.watch(video)
     words = reader.watch(video) if reader else None
     pictures = PictureKeeper(teller.pictures) if isinstance(teller, LooksAtPictures) else None
-    heights = [reader.height if reader else 0, teller.height if isinstance(teller, LooksAtPictures) else 0]
+    heights = [256, reader.height if reader else 0, teller.height if isinstance(teller, LooksAtPictures) else 0]
     watchers: list[Watcher] = [cuts, teller, *([words] if words else []), *([pictures] if pictures else [])]
-    end = watch(video, watchers, every=0.5 if max(heights) else None, height=max(heights) or None, progress=progress)
+    end = watch(video, watchers, every=0.5, height=max(heights), progress=progress)
     spans = cuts.finish(end)
     if not spans:
         raise MediaError(video.path, "not one picture in it can be decoded, so there is nothing to describe")

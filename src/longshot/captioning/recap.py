@@ -14,9 +14,10 @@ from __future__ import annotations
 
 import os
 import zlib
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import pairwise
 from math import sqrt
 from pathlib import Path
@@ -167,15 +168,19 @@ def _source(watched: Watched, segment_seconds: float | None) -> Source:
     return Source("recap", "extractive", __version__, settings, ". ".join([NOTE, *watched.notes]))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Known:
-    """All that the summaries of one video are chosen from. ids: for each unit, the captions that it consists of."""
+    """All that the summaries of one video are chosen from.
+
+    ids: for each unit, the captions that it consists of. shown: for each unit, the indices of what is `written` in it.
+    """
 
     name: str
     units: tuple[Unit, ...]
     ids: list[list[str]]
     said: tuple[Sentence, ...]
     written: tuple[Writing, ...]
+    shown: list[list[int]]
     clips: tuple[Line, ...]
     shots: tuple[float, ...]
     chapters: tuple[Caption, ...]
@@ -193,8 +198,9 @@ class _Known:
             [*(s.words for s in said), *(w.words for w in written), *(words(line.caption.text) for line in seen)]
         )
         shots = tuple(shot.span.start for shot in watched.shots or ())
-        units = tuple(_units(spans, said, written, seen))
-        return cls(watched.video.name, units, ids, said, written, seen, shots, tuple(chapters), corpus)
+        shown = _shown(spans, written)
+        units = tuple(_units(spans, said, written, shown, seen))
+        return cls(watched.video.name, units, ids, said, written, shown, seen, shots, tuple(chapters), corpus)
 
     def hints(self) -> NDArray[np.float64]:
         """How pauses in the speech and headlines on screen speak for each boundary between units: (N - 1,)."""
@@ -211,18 +217,18 @@ class _Known:
 
     def summary(self, level: str, span: Span, below: Sequence[Summary] | None) -> Summary:
         """Summarise a span from its children, or from the tracks themselves on the lowest level."""
-        said: Iterable[Sentence] = _slice(self.said, span)
-        written = [part for part in (writing.within(span) for writing in self.written) if part]
-        if below is not None:
-            said = (sentence for summary in below for sentence in summary.said)
-            kept = {writing.words for summary in below for writing in summary.written}
-            written = [writing for writing in written if writing.words in kept or writing.lasting]
+        inside = _slice(self.said, span)
+        spoken = sum(sentence.span.overlap(span) for sentence in inside) / max(span.length, 1e-9)
+        if below is None:
+            said, found = tuple(inside), self._written_in(span)
+        else:
+            said = tuple(sentence for summary in below for sentence in summary.said)
+            kept = dict.fromkeys(writing.words for summary in below for writing in summary.written)
+            found = [self._by_words[key] for key in kept] + [writing for writing in self.written if writing.lasting]
+        written = [part for part in (writing.within(span) for writing in dict.fromkeys(found)) if part]
         seen = self._clips_in(span)
         shots = bisect_left(self.shots, span.end) - bisect_left(self.shots, span.start)
-        spoken = sum(sentence.span.overlap(span) for sentence in _slice(self.said, span))
-        material = Material(
-            span, tuple(said), tuple(written), seen, max(shots, min(len(seen), 1)), spoken / max(span.length, 1e-9)
-        )
+        material = Material(span, said, tuple(written), seen, max(shots, min(len(seen), 1)), spoken)
         return summarise(material, budget=BUDGETS.get(level, COARSE), corpus=self.corpus)
 
     def titles(self, level: str, spans: Sequence[Span], summaries: Sequence[Summary]) -> list[str]:
@@ -238,19 +244,45 @@ class _Known:
             chosen.append(title)
         return chosen
 
+    @cached_property
+    def _by_words(self) -> dict[tuple[str, ...], Writing]:
+        return {writing.words: writing for writing in self.written}
+
+    @cached_property
+    def _starts(self) -> list[float]:
+        return [unit.span.start for unit in self.units]
+
+    def _written_in(self, span: Span) -> list[Writing]:
+        first, last = bisect_left(self._starts, span.start - 1e-6), bisect_left(self._starts, span.end - 1e-6)
+        return [self.written[i] for i in sorted({i for some in self.shown[first : max(last, 1)] for i in some})]
+
     def _clips_in(self, span: Span) -> tuple[Line, ...]:
-        if not self.clips:
-            return ()
-        starts = [line.caption.span.start for line in self.clips]
-        return self.clips[bisect_left(starts, span.start - 1e-6) : max(1, bisect_left(starts, span.end - 1e-6))]
+        first, last = bisect_left(self._starts, span.start - 1e-6), bisect_left(self._starts, span.end - 1e-6)
+        return self.clips[first : max(last, 1)]
+
+
+def _shown(spans: Sequence[Span], written: Sequence[Writing]) -> list[list[int]]:
+    """For each span the indices of the wordings that it shows."""
+    starts = [span.start for span in spans]
+    shown: list[list[int]] = [[] for _ in spans]
+    for i, writing in enumerate(written):
+        for showing in writing.spans:
+            first = max(0, bisect_right(starts, showing.start) - 1)
+            for place in range(first, max(first + 1, bisect_left(starts, showing.end))):
+                shown[place].append(i)
+    return shown
 
 
 def _units(
-    spans: Sequence[Span], said: Sequence[Sentence], written: Sequence[Writing], seen: Sequence[Line]
+    spans: Sequence[Span],
+    said: Sequence[Sentence],
+    written: Sequence[Writing],
+    shown: Sequence[Sequence[int]],
+    seen: Sequence[Line],
 ) -> Iterable[Unit]:
     for i, span in enumerate(spans):
         heard = [word for sentence in _slice(said, span) for word in sentence.words]
-        read = [word for writing in written for shown in writing.spans if shown.start in span for word in writing.words]
+        read = [word for place in shown[i] if not written[place].lasting for word in written[place].words]
         yield Unit(span, tuple([*heard, *read]), looks(seen[i].caption) if seen else ())
 
 
@@ -518,7 +550,7 @@ def check_children(tracks: Iterable[Track]) -> None:
 
 def _links(name: str, caption: Caption, key: str) -> list[str]:
     links = caption.details.get(key, ())
-    if isinstance(links, str) or not all(isinstance(link, str) for link in links):
+    if not isinstance(links, list | tuple) or not all(isinstance(link, str) for link in links):
         raise FormatError(f"{name}: details[{key!r}] must be a list of caption ids, got {links!r}")
     return list(links)
 

@@ -243,7 +243,10 @@ def writings(screen: Track | None, *, said: Sequence[Sentence] = ()) -> tuple[Wr
         if sum(letter.isalpha() for letter in line.caption.text) >= 2:
             grouped.setdefault(key, []).append(line)
     length = screen.duration or max((caption.span.end for caption in screen), default=0.0)
-    kept = [_writing(key, found, length) for key, found in grouped.items() if not _is_subtitle(key, found, said)]
+    starts = [sentence.span.start for sentence in said]
+    kept = [
+        _writing(key, found, length) for key, found in grouped.items() if not _is_subtitle(key, found, said, starts)
+    ]
     return tuple(sorted(kept, key=lambda writing: writing.spans[0]))
 
 
@@ -281,11 +284,10 @@ def _letter_height(details: Mapping[str, Any]) -> float:
     return max(float(bottom) - float(top) for _, top, _, bottom in boxes)
 
 
-def _is_subtitle(key: Sequence[str], found: Sequence[Line], said: Sequence[Sentence]) -> bool:
+def _is_subtitle(key: Sequence[str], found: Sequence[Line], said: Sequence[Sentence], starts: Sequence[float]) -> bool:
     """True when a wording of some length is, for the most part, being said while it is shown."""
     if len(key) < 3 or not said:
         return False
-    starts = [sentence.span.start for sentence in said]
     spoken: set[str] = set()
     for line in found:
         first = max(0, bisect_left(starts, line.caption.span.start - 2.0) - 2)
