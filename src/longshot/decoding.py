@@ -58,6 +58,8 @@ _REFUSED_FORMATS = {
 }
 # Containers whose presentation times cannot be trusted with reordered frames (AVI, raw streams carry none).
 _UNTIMED_FORMATS = {"avi", "h264", "hevc", "m4v", "mpegvideo", "vc1", "av1", "obu", "ivf_raw", "mjpeg"}
+# MPEG program streams carry a time only now and then; what is filled in after a seek can be off by frames.
+_UNSEEKABLE_FORMATS = {"mpeg", "vobsub", "dvd"}
 _LARGEST_PICTURE = 1 << 28  # pixels; above, a damaged header is the likelier reading
 _PATIENCE = 60.0  # seconds of work without one picture before a file is given up
 _BAD_READS = 64  # failed packet reads in a row that count as the end of the file
@@ -470,7 +472,7 @@ class Footage:
         Each group of targets behind one keyframe is one seek. Raises MediaError when there is no frame at all.
         """
         first = self.first
-        if self.untimed:
+        if self.untimed or self._format in _UNSEEKABLE_FORMATS:
             self._pick_in_passing(targets, use)
             return
         inside = [k for k, target in enumerate(targets) if target > first]
@@ -595,7 +597,7 @@ class Footage:
 
     def _edges(self, begin: int | None, end: int | None) -> list[int | None] | None:
         """Where a pass may be divided: about every four seconds, at keyframes; None when that cannot be done."""
-        if self.untimed or cores() < 2:
+        if self.untimed or self._format in _UNSEEKABLE_FORMATS or cores() < 2:
             return None
         apart, too_far = round(4 / self.base), round(60 / self.base)
         edges: list[int | None] = [begin]
