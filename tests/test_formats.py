@@ -553,6 +553,23 @@ def test_ffmpeg_reads_our_chapters() -> None:
     assert found == [(0.0, 1.5, text), (1.5, 3.25, "é\\ ")]
 
 
+@pytest.mark.parametrize(("format", "demuxer"), [("srt", "srt"), ("vtt", "webvtt")])
+def test_ffmpeg_reads_our_subtitles(format: str, demuxer: str) -> None:
+    captions = [
+        caption(0, 1.5, "Tom & Jerry: 1 < 2"),
+        caption(1.25, 3.001, "two\nlines"),
+        caption(360000.5, 360001, "é 你好"),
+    ]
+    written = text_of(format, track_of(*captions)).encode()
+    with av.open(io.BytesIO(written), mode="r", format=demuxer) as container:
+        packets = [packet for packet in container.demux() if packet.pts is not None]
+    times = [
+        (packet.pts, packet.pts + packet.duration) for packet in packets if packet.pts is not None and packet.duration
+    ]
+    assert times == [(0, 1500), (1250, 3001), (360_000_500, 360_001_000)]
+    assert bytes(packets[1]) == b"two\nlines" and bytes(packets[2]).decode() == "é 你好"
+
+
 def segments(*starts: float, end: float, level: str = "segment", text: str = "words") -> Track:
     spans = zip(starts, [*starts[1:], end], strict=True)
     return track_of(*(caption(a, b, text) for a, b in spans), level=level, duration=end)

@@ -180,7 +180,7 @@ def _bytes_of(path: Path) -> bytes:
     try:
         found = path.stat()
         if not stat.S_ISREG(found.st_mode):
-            raise FormatError(f"not a file: give a track or a subtitle file")
+            raise FormatError("not a file: give a track or a subtitle file")
         if found.st_size > LARGEST_TEXT:
             raise FormatError(f"{found.st_size / 2**20:.0f} MiB: no track or subtitle file is as large")
         with path.open("rb") as file:
