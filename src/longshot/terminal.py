@@ -1,0 +1,361 @@
+"""How results look: tracks as outlines for people and as JSON for programs, and the progress line.
+
+Everything that draws is a function from values to something rich can print, so it can be tested without a terminal.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import textwrap
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TextIO
+
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.style import Style
+from rich.table import Table
+from rich.text import Text
+from rich.tree import Tree
+
+from longshot.library import VideoRecord
+from longshot.timeline import Caption, Track, clock
+
+WIDEST = 110
+"""Columns: longer lines of text are hard to read, however wide the window is."""
+
+_TIME = Style(color="cyan")
+_TITLE = Style(bold=True)
+_QUIET = Style(dim=True)
+_SAID = Style(italic=True)
+_WRITTEN = Style(color="yellow")
+_BAD = Style(color="red")
+_LEAVES = ("speech", "screen")
+_LONGEST_QUOTE = 240
+_PATIENCE = 30.0  # seconds between two lines of progress where no line can be redrawn
+
+
+def console_for(file: TextIO) -> Console:
+    """A console on a stream: colours and links only on a terminal, no more than `WIDEST` columns."""
+    console = Console(file=file, highlight=False, emoji=False, markup=False)
+    console.width = min(console.width, WIDEST) if console.is_terminal else _stated_width(console)
+    return console
+
+
+def _stated_width(console: Console) -> int:
+    # rich takes 80 where nothing is stated; COLUMNS is how a caller states something else.
+    return min(console.width, WIDEST) if "COLUMNS" in console._environ else WIDEST
+
+
+def plain(text: str) -> str:
+    """One line without control characters: names and subtitles may hold any, and a terminal obeys them."""
+    return re.sub(r"[\x00-\x1f\x7f-\x9f]", "\N{REPLACEMENT CHARACTER}", " ".join(text.split()))
+
+
+# --- tracks
+
+
+def show(
+    tracks: Sequence[Track], *, record: VideoRecord | None = None, path: str = "", damage: str = ""
+) -> RenderableType:
+    """The tracks of one video as a person reads them: an outline, a transcript, or a list of spans.
+
+    path: the file, for times that open it. damage: what of it could not be read.
+    """
+    link = _address(path)
+    told = [track for track in tracks if track.level not in (*_LEAVES, "shot")]
+    parts: list[RenderableType] = [_heading(tracks, record, path)]
+    if damage:
+        parts.append(Text.assemble(("damaged: ", _BAD), plain(damage)))
+    if told:
+        parts.append(outline(tracks, link=link))
+    else:
+        parts += [listing(track, link=link) for track in tracks]
+    parts += [Text(plain(track.source.note), _QUIET) for track in _with_new_notes(tracks)]
+    return Group(*parts)
+
+
+def outline(tracks: Sequence[Track], *, link: str = "") -> RenderableType:
+    """Levels inside levels: what the whole video is, its segments with their times, the clips beneath them.
+
+    What is said and what is written on screen stand under the finest caption that holds them.
+    """
+    levels = [track for track in tracks if track.level not in (*_LEAVES, "shot")]
+    leaves = {track.level: track for track in tracks if track.level in _LEAVES}
+    known = {track.id_of(i): (depth, caption) for depth, track in enumerate(levels) for i, caption in enumerate(track)}
+    top = levels[0]
+    forest = []
+    for caption in top:
+        tree = Tree(_label(caption, levels, 0, leaves, link), guide_style=_QUIET)
+        _grow(tree, caption, levels, 0, known, leaves, link)
+        forest.append(tree)
+    return Group(*forest)
+
+
+def listing(track: Track, *, link: str = "") -> RenderableType:
+    """One line for each caption: its time, for spans also its end and length, and its words."""
+    table = _grid(3 if track.level not in _LEAVES else 2)
+    for caption in track:
+        words = Text(plain(caption.text), _SAID if track.level == "speech" else "")
+        if track.level in _LEAVES:
+            table.add_row(_time(caption, link), words)
+        else:
+            table.add_row(_time(caption, link, end=True), Text(f"{caption.span.length:.2f} s", _QUIET), words)
+    return table if len(track) else Text(f"no {track.level}", _QUIET)
+
+
+def _grow(
+    tree: Tree,
+    caption: Caption,
+    levels: Sequence[Track],
+    depth: int,
+    known: Mapping[str, tuple[int, Caption]],
+    leaves: Mapping[str, Track],
+    link: str,
+) -> None:
+    for below, child in _children(caption, levels, depth, known):
+        branch = tree.add(_label(child, levels, below, leaves, link))
+        _grow(branch, child, levels, below, known, leaves, link)
+
+
+def _children(
+    caption: Caption, levels: Sequence[Track], depth: int, known: Mapping[str, tuple[int, Caption]]
+) -> list[tuple[int, Caption]]:
+    """The captions under one, with the depth of their level; by time where it does not name them."""
+    named = [known[id] for id in caption.details.get("children", ()) if id in known]
+    if named or depth + 1 >= len(levels):
+        return named
+    return [(depth + 1, child) for child in levels[depth + 1].within(caption.span)]
+
+
+def _label(
+    caption: Caption, levels: Sequence[Track], depth: int, leaves: Mapping[str, Track], link: str
+) -> RenderableType:
+    level = levels[depth].level
+    finest = depth + 1 == len(levels)
+    title = plain(str(caption.details.get("title", "")))
+    lines: list[RenderableType] = [Text(title, _TITLE)] if title else []
+    lines.append(Text(plain(caption.text)))
+    if finest:
+        lines += _spoken_and_written(caption, leaves)
+    if level == "video":  # its time is the heading's
+        return Padding(Group(*lines), (0, 0, 1 if depth + 1 < len(levels) else 0, 0))
+    table = _grid(2)
+    table.add_row(_time(caption, link, end=not finest), Group(*lines))
+    return table
+
+
+def _spoken_and_written(caption: Caption, leaves: Mapping[str, Track]) -> Iterator[Text]:
+    """What is said and written in a caption's time, unless its own words quote it."""
+    own = _letters(caption.text)
+    speech = leaves.get("speech")
+    said = " ".join(line.text for line in speech.within(caption.span)) if speech else ""
+    if said and _letters(said)[:60] not in own:
+        yield Text(f"“{textwrap.shorten(plain(said), _LONGEST_QUOTE, placeholder=' …')}”", _SAID)
+    screen = leaves.get("screen")
+    for text in dict.fromkeys(plain(line.text) for line in screen.within(caption.span)) if screen else ():
+        if _letters(text) not in own:
+            yield Text.assemble(("on screen: ", _QUIET), (text, _WRITTEN))
+
+
+def _letters(text: str) -> str:
+    return "".join(letter for letter in text.casefold() if letter.isalnum())
+
+
+def _heading(tracks: Sequence[Track], record: VideoRecord | None, path: str) -> Text:
+    name = (record.name if record else "") or Path(path).name or next((track.name for track in tracks), "")
+    return Text.assemble((plain(name), _TITLE), ("  " + " · ".join(_facts(tracks, record)), _QUIET))
+
+
+def _facts(tracks: Sequence[Track], record: VideoRecord | None) -> Iterator[str]:
+    duration = record.duration if record else next((track.duration for track in tracks if track.duration), None)
+    if duration:
+        yield clock(duration)
+    if record and record.size:
+        yield f"{record.size[0]}×{record.size[1]}"
+    if record and record.fps and record.size:
+        yield f"{record.fps:.4g} fps"
+    levels = [track for track in tracks if track.level != "video"]
+    yield from (counted(len(track), track.level) for track in levels)
+
+
+def counted(number: int, level: str) -> str:
+    """How many of a level there are, in words: 1 clip, 3 clips, 2 lines of speech."""
+    noun = {"speech": "line of speech", "screen": "text on screen"}.get(level, level)
+    if number == 1:
+        return f"1 {noun}"
+    head, _, rest = noun.partition(" ")
+    return f"{number} {head}s {rest}".rstrip()
+
+
+def _with_new_notes(tracks: Iterable[Track]) -> Iterator[Track]:
+    seen = set()
+    for track in tracks:
+        if track.source.note and track.source.note not in seen:
+            seen.add(track.source.note)
+            yield track
+
+
+def _grid(columns: int) -> Table:
+    table = Table.grid(padding=(0, 2, 0, 0))
+    for _ in range(columns - 1):
+        table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    return table
+
+
+def _time(caption: Caption, link: str, *, end: bool = False) -> Text:
+    """The caption's start, and its end where asked for; a click on either opens the file there."""
+    text = Text(clock(caption.span.start), _at(link, caption.span.start))
+    if end:
+        text.append("–", _QUIET)
+        text.append(clock(caption.span.end), _at(link, caption.span.end))
+    return text
+
+
+def _at(link: str, second: float) -> Style:
+    if not link:
+        return _TIME
+    return _TIME + Style(link=f"{link}#t={f'{second:.3f}'.rstrip('0').rstrip('.')}")
+
+
+def _address(path: str) -> str:
+    return Path(path).resolve().as_uri() if path else ""
+
+
+# --- tables of facts
+
+
+def facts(rows: Iterable[tuple[str, str]], *, title: str = "") -> RenderableType:
+    """Names and values, one pair a line; values that are empty are left out."""
+    table = _grid(2)
+    for name, value in rows:
+        if value:
+            table.add_row(Text(name, _QUIET), Text(value))
+    return Group(Text(plain(title), _TITLE), table) if title else table
+
+
+def parts(rows: Iterable[tuple[str, str, str, str]]) -> RenderableType:
+    """What there is to choose from: shelf, name, summary, and what to install when it cannot be used yet."""
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    last = ""
+    for shelf, name, summary, install in rows:
+        if shelf != last:
+            if last:
+                table.add_row()
+            table.add_row(Text(shelf, _TITLE))
+            last = shelf
+        words = Text(plain(summary))
+        if install:
+            words.append(f"\n{plain(install)}", _WRITTEN)
+        table.add_row(Text(f"  {name}", _TIME if not install else _QUIET), words)
+    return table
+
+
+def checks(rows: Iterable[tuple[str, bool, str, str]]) -> RenderableType:
+    """What was tried: its name, whether it works, what was seen, what to do when it does not."""
+    table = Table.grid(padding=(0, 2, 0, 0))
+    for _ in range(2):
+        table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, works, detail, advice in rows:
+        words = Text(plain(detail))
+        if advice:
+            words.append(f"\n{plain(advice)}", _WRITTEN)
+        mark = Text("works", Style(color="green")) if works else Text("missing", _BAD)
+        table.add_row(mark, Text(name), words)
+    return table
+
+
+# --- JSON
+
+
+def video_object(record: VideoRecord) -> dict[str, Any]:
+    """What is known about a video, as plain JSON."""
+    return {
+        "id": record.id,
+        "name": record.name,
+        "duration": record.duration,
+        "size": list(record.size) if record.size else None,
+        "fps": record.fps,
+        "codec": record.codec,
+    }
+
+
+def track_object(track: Track) -> dict[str, Any]:
+    """A track as plain JSON: the header of its file, with the captions in it."""
+    from longshot.formats._header import caption_object, header_of
+
+    return {**header_of(track), "captions": [caption_object(track, index) for index in range(len(track))]}
+
+
+# --- progress
+
+
+class Meter:
+    """How far the work is and how long it still takes, on stderr and gone when it is over.
+
+    Where the line cannot be redrawn (a log file), a plain line every half minute.
+    """
+
+    def __init__(self, title: str, *, quiet: bool = False, file: TextIO | None = None) -> None:
+        self._title = title
+        self._console = console_for(file or sys.stderr)
+        self._live = self._bar() if self._console.is_terminal and not quiet else None
+        self._task = self._live.add_task(title, total=1.0) if self._live else None
+        self._quiet = quiet
+        self._started = self._spoke = time.monotonic()
+        self._first: float | None = None
+
+    def __enter__(self) -> Meter:
+        if self._live:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live:
+            self._live.stop()
+
+    def __call__(self, done: float, total: float, /) -> None:
+        """Take note of how far the work is."""
+        if self._live and self._task is not None:
+            words = f"{self._title}: {int(done)} of {int(total)} videos" if total > 1 else self._title
+            self._live.update(self._task, completed=done, total=total, description=words)
+        elif not self._quiet:
+            self._say(done, total)
+
+    @contextmanager
+    def hidden(self) -> Iterator[None]:
+        """Take the line away while something else is printed."""
+        if not self._live:
+            yield
+            return
+        self._live.stop()
+        try:
+            yield
+        finally:
+            self._live.start()
+
+    def _bar(self) -> Any:
+        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+        columns = (TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn())
+        left = (TimeRemainingColumn(), TextColumn("left", style=_QUIET))
+        return Progress(*columns, *left, console=self._console, transient=True, refresh_per_second=4)
+
+    def _say(self, done: float, total: float) -> None:
+        now = time.monotonic()
+        if self._first is None:  # what an earlier run finished took no time
+            self._first = done
+        if now - self._spoke < _PATIENCE or done >= total:
+            return
+        self._spoke = now
+        gained = done - self._first
+        left = f", about {clock((total - done) * (now - self._started) / gained)} left" if gained > 0 else ""
+        videos = f", {int(done)} of {int(total)} videos" if total > 1 else ""
+        self._console.print(f"{self._title}: {100 * done / total:.0f} %{videos}{left}")
