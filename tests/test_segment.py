@@ -161,3 +161,9 @@ def test_progress_is_told(shelf: dict[str, Any], film: Path) -> None:
     segment(film, segmenter="cutter", progress=lambda done, total: seen.append((done, total)))
     assert seen
     assert seen[-1] == (pytest.approx(1.96), 2.0)
+
+
+def test_equal_pieces_by_the_built_in_segmenter(film: Path) -> None:
+    track = segment(film, segmenter="fixed", every=0.75)
+    assert [caption.span for caption in track] == [Span(0, 0.75), Span(0.75, 1.5), Span(1.5, 2.0)]
+    assert track.level == "shot"

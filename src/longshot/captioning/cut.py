@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
     from longshot.contracts import Progress
 
-# Half a millisecond: track files and subtitles keep milliseconds, so a cut on a frame may come back this far off it.
+# A little over half a millisecond: track files and subtitles keep milliseconds, so a cut on a frame may come back this far off it.
 _SLACK = Fraction(6, 10_000)
 # A frame on screen longer than this before the next one begins is shown in the clip that starts meanwhile.
 _HELD = Fraction(1, 10)
@@ -458,7 +458,7 @@ def _pixel_format(frame: VideoFrame) -> str:
         return name
     deep = max(component.bits for component in frame.format.components) > 8
     # Only 4:4:4 can have an odd number of rows or columns.
-    shape = "yuv444p" if odd or frame.format.is_rgb or "444" in name else "yuv422p" if "422" in name else "yuv420p"
+    shape = "yuv444p" if odd or "444" in name else "yuv422p" if "422" in name else "yuv420p"
     return f"{shape}10le" if deep else shape
 
 

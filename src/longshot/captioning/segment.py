@@ -114,13 +114,10 @@ def _source(source: Source, rules: ClipRules | None, video: Video) -> Source:
 
 def _load(name: str, *, every: float | None, fast: bool) -> Segmenter:
     """The segmenter behind a name. Raises UsageError for an option that it does not know."""
-    given: dict[str, Any] = {}
-    if every is not None:
-        given["every"] = every
-    if fast:
-        given["fast"] = True
     load = registry.module("segmenters", name).load
     known = inspect.signature(load).parameters
+    length = "seconds" if "seconds" in known else "every"
+    given: dict[str, Any] = ({length: every} if every is not None else {}) | ({"fast": True} if fast else {})
     open_ended = any(parameter.kind is parameter.VAR_KEYWORD for parameter in known.values())
     for option in given:
         if option not in known and not open_ended:
