@@ -41,11 +41,11 @@ _DULL_FADE = 0.96  # per sample: how long a cell that made us read in vain stays
 class Edges:
     """Signed upright edges of one picture on the small copy; each array is bool (2, rows, columns).
 
-    strong: rising and falling edges above the high threshold. near: those above the low one, grown by a pixel.
+    strong: rising and falling edges above the high threshold. weak: those above the low one.
     """
 
     strong: NDArray[np.bool_]
-    near: NDArray[np.bool_]
+    weak: NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ def edges_of(pixels: NDArray[np.uint8]) -> Edges:
     if grey.shape[1] > 2:
         np.subtract(grey[:, 2:], grey[:, :-2], out=slope[:, 1:-1])
     strong = np.stack([slope >= _STRONG, slope <= -_STRONG])
-    return Edges(strong, _grown(np.stack([slope >= _WEAK, slope <= -_WEAK])))
+    return Edges(strong, np.stack([slope >= _WEAK, slope <= -_WEAK]))
 
 
 def _small_grey(pixels: NDArray[np.uint8]) -> NDArray[np.int16]:
@@ -82,17 +82,6 @@ def _small_grey(pixels: NDArray[np.uint8]) -> NDArray[np.int16]:
                 total += plane[y::step, x::step] * np.uint16(weight)
     grey: NDArray[np.int16] = (total // (4 * step * step)).astype(np.int16)
     return grey
-
-
-def _grown(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """The mask with every set pixel spread to its eight neighbours."""
-    wide = mask.copy()
-    wide[..., 1:] |= mask[..., :-1]
-    wide[..., :-1] |= mask[..., 1:]
-    tall = wide.copy()
-    tall[..., 1:, :] |= wide[..., :-1, :]
-    tall[..., :-1, :] |= wide[..., 1:, :]
-    return tall
 
 
 class Template:
@@ -123,7 +112,7 @@ class Template:
 
     def _weakest_part(self, edges: Edges) -> float:
         """The smallest share found in any quarter of the line's width that has edges enough to tell."""
-        there = self._bits & edges.near[:, self._top : self._bottom, self._left : self._right]
+        there = self._bits & edges.weak[:, self._top : self._bottom, self._left : self._right]
         shares = [1.0]
         for bits, found in zip(np.array_split(self._bits, 4, 2), np.array_split(there, 4, 2), strict=True):
             count = int(bits.sum())
@@ -132,10 +121,10 @@ class Template:
         return min(shares)
 
     def _share(self, edges: Edges, down: int, right: int) -> float:
-        rows, columns = edges.near.shape[1:]
+        rows, columns = edges.weak.shape[1:]
         top = min(max(self._top + down, 0), rows - self._bits.shape[1])
         left = min(max(self._left + right, 0), columns - self._bits.shape[2])
-        there = edges.near[:, top : top + self._bits.shape[1], left : left + self._bits.shape[2]]
+        there = edges.weak[:, top : top + self._bits.shape[1], left : left + self._bits.shape[2]]
         return float((self._bits & there).sum()) / self._count
 
 
@@ -153,24 +142,26 @@ class Gate:
     def look(self, time: float, pixels: NDArray[np.uint8]) -> Look:
         """Compare a picture with the one before and with the last one read."""
         edges = edges_of(pixels)
-        if self._known is None or self._known.shape != edges.near.shape:
-            self._known = np.zeros_like(edges.near)
-            self._dull = np.zeros(_cells(edges.strong).shape, np.float32)
-        self._known &= edges.near
+        if self._known is None or self._known.shape != edges.weak.shape:
+            self._known = np.zeros_like(edges.weak)
+            self._dull = np.zeros(_cells(edges.strong).shape[1:], np.float32)
+        self._known &= edges.weak
         unread = edges.strong & ~self._known
-        before = self.history[-1][1].near if self.history else None
+        before = self.history[-1][1].weak if self.history else None
         if before is None or before.shape != unread.shape:
             before = np.zeros_like(unread)
         stays = unread & before
         self.history.append((time, edges))
-        self._new = _cells(stays) - self._by_chance(unread, before)
+        staying, all_new = _cells(stays), _cells(unread)
+        # A letter has a falling edge for each rising one; the outline of an arm or a wall has only one of them.
+        self._new = 2 * (staying - self._by_chance(unread, before)).min(0)
         assert self._dull is not None
         self._dull *= _DULL_FADE
-        all_new = _cells(unread)
-        calling = (self._new >= np.maximum(_ENOUGH, 1.5 * self._dull)) & (_cells(stays) >= _STAYING * all_new)
+        loud = self._new >= np.maximum(_ENOUGH, 1.5 * self._dull)
+        calling = loud & (staying.sum(0) >= _STAYING * all_new.sum(0))
         self._calls = int(calling.sum())
         self._false_calls *= _DULL_FADE
-        return Look(edges, self._calls > 1.5 * self._false_calls, bool((all_new >= _ENOUGH).sum() >= 2))
+        return Look(edges, self._calls > 1.5 * self._false_calls, bool((2 * all_new.min(0) >= _ENOUGH).sum() >= 2))
 
     @staticmethod
     def _by_chance(unread: NDArray[np.bool_], before: NDArray[np.bool_]) -> NDArray[np.float32]:
@@ -187,19 +178,19 @@ class Gate:
 
         `in_vain`: nothing new was written there, so the cells that called must call louder next time.
         """
-        self._known = edges.near.copy()
+        self._known = edges.weak.copy()
         if in_vain and self._dull is not None and self._new is not None:
             np.maximum(self._dull, self._new, out=self._dull)
             self._false_calls = min(_FALSE_CALLS, max(self._false_calls, self._calls))
 
 
 def _cells(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Set pixels in each pair of neighbouring cells, float32 (cell rows, cell columns)."""
+    """Set pixels in each pair of neighbouring cells, float32 (2, cell rows, cell columns), from (2, rows, columns)."""
     rows, columns = -(-mask.shape[1] // _CELL), -(-mask.shape[2] // _CELL) + 1
-    padded = np.zeros((rows * _CELL, columns * _CELL), np.uint8)
-    padded[: mask.shape[1], : mask.shape[2]] = mask[0].view(np.uint8) + mask[1].view(np.uint8)
-    counts = padded.reshape(rows, _CELL, columns, _CELL).sum((1, 3), dtype=np.uint16)
-    pairs: NDArray[np.float32] = (counts[:, :-1] + counts[:, 1:]).astype(np.float32)
+    padded = np.zeros((2, rows * _CELL, columns * _CELL), np.uint8)
+    padded[:, : mask.shape[1], : mask.shape[2]] = mask
+    counts = padded.reshape(2, rows, _CELL, columns, _CELL).sum((2, 4), dtype=np.uint16)
+    pairs: NDArray[np.float32] = (counts[..., :-1] + counts[..., 1:]).astype(np.float32)
     return pairs
 
 

@@ -21,6 +21,8 @@ _SURE = 0.8  # a line seen in one reading only needs this confidence
 _LOW = 0.6  # below this a line goes, however often it was read
 _SHORT = 0.9  # one or two letters need this much: textures often look like a letter
 _GROWTH = 3.0  # seconds: a text that is typed out is reported when complete
+_GROWN = 0.95  # a line narrower than this share of the next reading, and its beginning, was still being typed
+_FLICKER = 0.8  # seconds: the most that a line may be missed and still count as having stayed
 _WATERMARK_PIECES = 3
 
 
@@ -166,6 +168,13 @@ def same_text(one: str, other: str) -> bool:
     return SequenceMatcher(None, left, right, autojunk=False).ratio() >= 0.8
 
 
+def same_line(one: Reading, other: Reading) -> bool:
+    """Whether two readings in one place are of one line, and not of a line that has grown by some letters."""
+    short, long = sorted((one, other), key=lambda reading: reading.box.width)
+    grown = plain(long.text).startswith(plain(short.text)) and len(plain(long.text)) > len(plain(short.text))
+    return same_text(one.text, other.text) and not (grown and short.box.width < _GROWN * long.box.width)
+
+
 def captions_of(lines: Iterable[Line], *, end: float, interval: float, aspect: float, reach: float) -> list[Caption]:
     """Captions in reading order from everything that was read of one video.
 
@@ -188,9 +197,9 @@ def _joined(lines: Iterable[Line], *, interval: float, reach: float) -> list[Lin
     for line in sorted(lines, key=lambda line: line.start.second):
         for earlier in reversed(joined):
             gap = line.start.second - earlier.end.second
-            if not same_text(earlier.text, line.text) or gap > reach:
+            if gap > reach or not same_line(earlier.readings[-1][1], line.readings[0][1]):
                 continue
-            stays = earlier.box.same_place(line.box) and gap <= 1.5 * interval
+            stays = earlier.box.same_place(line.box) and gap <= min(1.5 * interval, _FLICKER)
             fleeting = min(_seconds(line), _seconds(earlier)) <= 1.5 * interval
             if stays or (fleeting and gap > -interval and _may_have_moved(earlier.box, line.box)):
                 earlier.absorb(line)
@@ -312,10 +321,12 @@ def _blocks(lines: Sequence[Line], interval: float, aspect: float) -> list[list[
 def _belong(one: Line, other: Line, interval: float, aspect: float) -> bool:
     if bool(one.pieces) != bool(other.pieces):
         return False
-    starts = abs(one.start.second - other.start.second) <= max(interval, one.start.within, other.start.within)
-    ends = abs(one.end.second - other.end.second) <= max(interval, one.end.within, other.end.within)
+    slack = min(interval, _FLICKER)
+    starts = abs(one.start.second - other.start.second) <= max(slack, one.start.within, other.start.within)
+    ends = abs(one.end.second - other.end.second) <= max(slack, one.end.within, other.end.within)
+    together = min(one.end.second, other.end.second) - max(one.start.second, other.start.second)
     low, high = sorted((one.box.height, other.box.height))
-    if not (starts and ends) or high > 1.6 * low:
+    if not (starts and ends) or 2 * together < max(_seconds(one), _seconds(other)) or high > 1.6 * low:
         return False
     upper, lower = sorted((one.box, other.box), key=lambda box: box.top)
     left, right = sorted((one.box, other.box), key=lambda box: box.left)

@@ -20,7 +20,7 @@ import numpy as np
 from longshot.contracts import Glance
 from longshot.errors import LongshotError, UsageError
 from longshot.readers._gating import Changes, Edges, Gate, Look, Template
-from longshot.readers._merging import Box, Line, Moment, Reading, captions_of, same_text
+from longshot.readers._merging import Box, Line, Moment, Reading, captions_of, same_line
 from longshot.timeline import Caption, Source
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ _HEIGHT = 540
 _ROUTINE = 1.5  # seconds between two readings while text moves, the first wait while only textures do
 _PATIENCE = 12.0  # seconds: the longest wait between two readings of a picture that moves and holds no text
 _CONFIRM = 0.9  # a line read once with less is read again while it stays
+_OVERWRITTEN = 0.6  # share of a line's box that another line may cover before the first must be gone
 _STEADY = 0.8  # a line that a reading misses stays when this share of its edges is in place
 _SLIDE = 0.6  # seconds: a single frame shown this long (a slide show has one frame per slide) is read by itself
 
@@ -200,39 +201,49 @@ class ScreenWatcher:
         for reading in readings:
             same = self._line_of(reading, confirmed)
             if same is None:
-                begun.append(self._begin(second, reading, edges))
+                begun.append(self._begin(second, reading, edges, self._rivals(reading.box)))
             else:
                 confirmed.add(id(same))
                 same.line.readings.append((second, reading))
         staying = []
         for tracked in self._active:
-            overwritten = any(tracked.line.box.covered_by(other.line.box) > 0.6 for other in begun)
-            steady = not overwritten and tracked.template.found_in(edges) >= _STEADY
-            if id(tracked) in confirmed or steady:
+            rival = next((new for new in begun if tracked.line.box.covered_by(new.line.box) > _OVERWRITTEN), None)
+            if id(tracked) in confirmed or (rival is None and tracked.template.found_in(edges) >= _STEADY):
                 staying.append(tracked)
+            elif rival is not None and rival.line.start.second > tracked.line.start.second:
+                tracked.line.end = rival.line.start
+                self._ended.append(tracked.line)
             else:
                 tracked.last_seen = max((time for time in self._times if time < second), default=second)
                 self._end(tracked, second)
         self._active = staying + begun
         return len(begun)
 
+    def _rivals(self, box: Box) -> list[_Tracked]:
+        """The lines on screen that cannot stay when another is written in `box`."""
+        return [tracked for tracked in self._active if tracked.line.box.covered_by(box) > _OVERWRITTEN]
+
     def _line_of(self, reading: Reading, taken: set[int]) -> _Tracked | None:
         """The line on screen that this reading is one more of: in its place, and much the same text."""
         for tracked in self._active:
             if id(tracked) in taken or not tracked.line.box.same_place(reading.box):
                 continue
-            if any(same_text(earlier.text, reading.text) for _, earlier in tracked.line.readings):
+            if any(same_line(earlier, reading) for _, earlier in tracked.line.readings):
                 return tracked
         return None
 
-    def _begin(self, second: float, reading: Reading, edges: Edges) -> _Tracked:
-        """A new line; its start is looked for in the samples that came before the reading."""
+    def _begin(self, second: float, reading: Reading, edges: Edges, rivals: Sequence[_Tracked]) -> _Tracked:
+        """A new line; its start is looked for in the samples that came before the reading.
+
+        `rivals` are the lines it overwrites: "Step 2" is much like "Step 1", so it began where it fits better.
+        """
         template = Template(edges, reading.box)
         earlier = [(time, seen) for time, seen in self._gate.history if time < second]
         first = second
         start: Moment | None = None
         for time, seen in reversed(earlier):
-            if template.found_in(seen) == 0:
+            fits = template.found_in(seen)
+            if fits == 0 or any(rival.template.found_in(seen) > fits for rival in rivals):
                 start = self._changes.between(time, first, reading.box)
                 break
             first = time
