@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
     from longshot.contracts import Progress
 
-# A little over half a millisecond: track files and subtitles keep milliseconds, so a cut on a frame may come back this far off it.
+# A little over half a millisecond: subtitles keep milliseconds, so a cut on a frame may come back this far off it.
 _SLACK = Fraction(6, 10_000)
 # A frame on screen longer than this before the next one begins is shown in the clip that starts meanwhile.
 _HELD = Fraction(1, 10)
