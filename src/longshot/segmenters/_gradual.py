@@ -1,0 +1,65 @@
+"""Dissolves and fades: stretches of pictures that lie on a straight line between their two ends.
+
+While one shot dissolves into another, every picture is a mix of a picture of each: seen as a vector it moves at an even
+pace along the line from the first to the last. Nothing else does: a pan or a walking person leaves the line
+at once, a cut jumps along it, a flash comes back. All that is needed are the inner products of nearby
+pictures, one small matrix product for each stretch of 1.6 s.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+RATE = 20  # pictures a second that are compared, on an even grid of the video's clock
+HALVES = (3, 4, 6, 8, 11, 15, 20, 26, 34)  # half-lengths tried, in grid steps: 0.3 to 3.4 s in all
+SIDE = 6  # grid steps looked at beyond each end
+REACH = HALVES[-1] + SIDE
+_SHADE, _COLOUR = 24.0, 8.0  # what counts as an equally visible difference
+NAMES = ("size", "off the line", "uneven", "restless", "unlike", "contrast kept")
+
+Numbers = NDArray[np.float32]
+
+
+def vectors(shade: Numbers, colour: Numbers) -> Numbers:
+    """One vector for each picture, with unit mean square where pictures differ by a visible amount."""
+    joined = np.concatenate([shade / np.float32(_SHADE), colour / np.float32(_COLOUR)], axis=1)
+    return joined / np.float32(np.sqrt(joined.shape[1]))
+
+
+def measure(product: Numbers, likeness: Numbers, contrast: Numbers, centres: NDArray[np.intp], half: int) -> Numbers:
+    """Measure the stretches of `half` steps to each side of each centre: a row of NAMES for each.
+
+    product, likeness: (G, G) inner products of the vectors and of the shapes. contrast: (G,).
+    """
+    start, stop = centres - half, centres + half
+    own = np.diagonal(product)
+
+    def apart(a: NDArray[np.intp], b: NDArray[np.intp]) -> Numbers:
+        squared: Numbers = np.maximum(own[a] + own[b] - 2 * product[a, b], 0)
+        return squared
+
+    size = apart(start, stop)
+    scale = np.maximum(size, np.float32(1e-4))
+    inner = start[:, None] + np.arange(1, 2 * half)
+    first, last = start[:, None], stop[:, None]
+    along = (product[inner, last] - product[inner, first] + (own[start] - product[start, stop])[:, None]) / scale[
+        :, None
+    ]
+    off = apart(inner, np.broadcast_to(first, inner.shape)) / scale[:, None] - along**2
+    even = np.arange(1, 2 * half, dtype=np.float32) / (2 * half)
+    side = min(half, SIDE)
+    before = apart(np.maximum(start - side, 0), start) / scale
+    after = apart(stop, np.minimum(stop + side, len(own) - 1)) / scale
+    norms = np.sqrt(np.maximum(np.diagonal(likeness), 1e-3))
+    alike = likeness[start, stop] / (norms[start] * norms[stop])
+    kept = contrast[centres] / np.maximum(1, (contrast[start] + contrast[stop]) / 2)
+    columns = (
+        np.log(size + 0.1),
+        np.log(np.clip(off.mean(1), 0, 3) + 0.02),
+        np.log(np.minimum(((along - even) ** 2).mean(1), 3) + 0.005),
+        np.log((np.minimum(before, 5) + 0.1) * (np.minimum(after, 5) + 0.1)),
+        np.log(np.clip(1 - alike, 0, 2) + 0.05),
+        np.minimum(kept, 1.2),
+    )
+    return np.stack(columns, axis=1).astype(np.float32)
