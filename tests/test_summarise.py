@@ -232,9 +232,7 @@ def test_rough_speech_is_said_to_be_rough_and_never_heads_before_a_scene() -> No
 def test_without_speech_scenes_tell_the_story() -> None:
     what = material(clips=track("clip", [(0, 20, "A red field."), (20, 40, "A blue wall."), (40, 60, "A red field.")]))
     made = summarise(what, budget=BUDGETS["segment"], corpus=corpus_of(what))
-    assert "A red field." in made.text
-    assert "A blue wall." in made.text
-    assert made.text.count("red") == 1
+    assert made.text == "Three shots. At 0:00: A red field. At 0:20: A blue wall."
     assert set(made.rests_on) <= {"clip-0001", "clip-0002", "clip-0003"}
 
 
