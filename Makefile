@@ -4,11 +4,12 @@
 #   make demo       the time-coded outline of the bundled sample; its files in demo/
 #   make test       lint, format, types, tests
 #   make test-all   the same with the slow tests
+#   make docs       rewrite the command reference in docs/cli.md
 #   make bench      speed and memory, side by side with other tools
 #   make clean      remove what these made
 
 .DELETE_ON_ERROR:
-.PHONY: setup demo test test-all lint bench clean
+.PHONY: setup demo test test-all lint docs bench clean
 
 BIN := .venv/bin
 # Keyed on content, so that a fresh checkout or a touched file does not call pip again.
@@ -45,6 +46,9 @@ test: lint
 
 test-all: lint
 	@$(BIN)/python -m pytest -n auto -m 'not gpu'
+
+docs: setup
+	@$(BIN)/python -m tests.cli_reference
 
 $(BENCH_STAMP): $(STAMP)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,bench]'

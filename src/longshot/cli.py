@@ -7,6 +7,7 @@ Nothing heavy is imported before a command needs it.
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import sys
@@ -36,7 +37,6 @@ OK, SOME_FAILED, USAGE, NOTHING_USABLE, STOPPED, READER_GONE = 0, 1, 2, 3, 130, 
 app = typer.Typer(
     name="longshot",
     help="Video to time-coded text: shots, captions, speech, text on screen, and outlines of long videos.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -133,13 +133,19 @@ def _is_json(asked: bool | None) -> bool:
 # --- the verbs
 
 
-@app.callback()
-def _longshot(
-    version: Annotated[bool, typer.Option("--version", help="Show the version and exit.", is_eager=True)] = False,
-) -> None:
-    if version:
+def _show_version(asked: bool) -> None:
+    if asked:
         _emit(f"longshot {__version__}\n")
         raise typer.Exit(OK)
+
+
+@app.callback()
+def _longshot(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", is_eager=True, callback=_show_version)
+    ] = False,
+) -> None:
+    pass
 
 
 @app.command("describe", help=_summary_of("describe"), short_help="Put a video, or each part of it, into words.")
@@ -187,8 +193,7 @@ def _recap(
     workers: Workers = None,
     time_limit: TimeLimit = None,
 ) -> int:
-    if segment_seconds is not None and not segment_seconds > 0:
-        raise UsageError(f"--segment-seconds is a number of seconds above 0, got {segment_seconds:g}")
+    _check_seconds("--segment-seconds", segment_seconds)
     options = {
         "describer": describer,
         "segmenter": segmenter,
@@ -231,6 +236,7 @@ def _segment(
 ) -> int:
     if cut and output is None:
         raise UsageError("--cut needs a place for the clips: add -o DIR")
+    _check_seconds("--every", every)
     if keyframes and not cut:
         raise UsageError("--keyframes says how to cut: add --cut, or leave it out")
     options = {
@@ -264,13 +270,18 @@ def _transcribe(
     return _over("transcribe", options, names, _how(output, as_json, quiet, device, workers, time_limit))
 
 
+def _check_seconds(option: str, value: float | None) -> None:
+    if value is not None and not 0 < value < math.inf:
+        raise UsageError(f"{option} is a number of seconds above 0, got {value:g}")
+
+
 def _every(word: str) -> str | float:
-    try:
-        return float(word)
-    except ValueError:
-        if word not in ("video", "shot", "clip"):
-            raise UsageError(f"--every is video, shot, clip or a number of seconds, got {word!r}") from None
+    if word in ("video", "shot", "clip"):
         return word
+    with suppress(ValueError):
+        if 0 < float(word) < math.inf:
+            return float(word)
+    raise UsageError(f"--every is video, shot, clip or a number of seconds above 0, got {word!r}")
 
 
 def _rules(preset: str | None, shortest: float | None, longest: float | None, count: str | None) -> ClipRules | None:
@@ -310,10 +321,10 @@ def _over(
     ends: Counter[State] = Counter()
     with Meter(_title(verb, found.paths), quiet=how.quiet) as meter:
         results = each(verb, found.paths, out=how.out, workers=how.workers, seconds=how.seconds, progress=meter)
-        for number, done in enumerate(results):
-            ends[done.state] += 1
+        for done in results:
             with meter.hidden():
-                _show(done, how, first=number == 0)
+                _show(done, how, first=not ends[done.state])
+            ends[done.state] += 1
     if not how.quiet:
         _sum_up(ends, found.skipped, how)
     return _exit_code(ends, len(found.problems))
@@ -357,9 +368,11 @@ def _object_of(done: Done) -> dict[str, Any]:
 
 def _sum_up(ends: Counter[State], skipped: Sequence[str], how: _How) -> None:
     """Say what became of many videos, and what was left out."""
+    from longshot.journal import State
+
     parts = []
     if ends.total() > 1:
-        parts.append(f"{ends.total()} videos: " + ", ".join(f"{count} {state}" for state, count in ends.items()))
+        parts.append(f"{ends.total()} videos: " + ", ".join(f"{ends[end]} {end}" for end in State if ends[end]))
     if skipped:
         names = ", ".join(Path(path).name for path in skipped[:3]) + (", …" if len(skipped) > 3 else "")
         parts.append(f"{_files(len(skipped))} skipped: {names}")
@@ -400,7 +413,7 @@ def _export(
             "--to",
             "-t",
             metavar="FORMAT",
-            help="A format, also with its kind: srt, vtt:chapters, md. May be repeated.",
+            help="A format, also with its kind: srt, vtt:chapters, markdown. May be repeated.",
             show_default=False,
         ),
     ] = None,
@@ -650,9 +663,12 @@ _CODES: tuple[tuple[type[LongshotError], int], ...] = (
 def run(arguments: Sequence[str]) -> int:
     """Do one command and return its exit code; every error is one line on stderr."""
     try:
-        return app(list(arguments), prog_name="longshot", standalone_mode=False) or OK
+        code = app(list(arguments) or ["--help"], prog_name="longshot", standalone_mode=False) or OK
+        if code == STOPPED:  # newer typers answer Ctrl-C themselves
+            raise KeyboardInterrupt
+        return code if arguments else USAGE
     except _ClickError as error:
-        _complain(f"{error.format_message()}; see: longshot --help")  # type: ignore[attr-defined]
+        _complain(f"{error.format_message().rstrip('.')}; see: longshot --help")  # type: ignore[attr-defined]
         return USAGE
     except LongshotError as error:
         if _debugging():

@@ -256,7 +256,7 @@ class _Batch(Generic[Item]):
 
     def _settle(self, index: int, result: Result, trace: str = "") -> None:
         name = self.names[index]
-        if self.journal is not None:
+        if self.journal is not None and self.journal.result(name) != result:  # it may fail as it did before
             self.journal.record(name, result)
         for follower in self.followers.pop(name):
             self._end(follower, result, trace=trace)

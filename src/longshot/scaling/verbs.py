@@ -24,7 +24,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from longshot import __version__, registry
+from longshot import __version__, languages, registry
 from longshot.contracts import Progress
 from longshot.errors import MissingPackage, UsageError
 from longshot.journal import Journal, Result, State
@@ -86,6 +86,9 @@ class Verb:
             name = self.options.get(option)
             if isinstance(name, str) and name not in _EVERY_SHELF_ALSO_HAS.get(shelf, ()):
                 _check_choice(shelf, name, option)
+        language = self.options.get("language")
+        if language is not None and not languages.known(language):
+            raise UsageError(f"no language called {language!r}: give a code or an English name, as en, pt-BR or German")
 
     @cached_property
     def settings(self) -> str:
