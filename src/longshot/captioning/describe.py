@@ -126,7 +126,9 @@ def describe(
     level = every if isinstance(every, str) else "clip"
     made = watched.describer.source
     settings = {**made.settings, "every": every}
-    source = replace(made, verb="describe", settings=settings, note=" ".join([made.note, *watched.notes]).strip())
+    source = replace(
+        made, verb="describe", settings=settings, note="; ".join(note for note in (made.note, *watched.notes) if note)
+    )
     return watched.track(level, source, describe_spans(watched, _spans(watched, level, rules)))
 
 
@@ -160,8 +162,9 @@ def look(
 def describe_spans(watched: Watched, spans: Sequence[Span]) -> list[Caption]:
     """One caption for each span, in order, by the describer that watched the pass."""
     captions: list[Caption] = []
-    for first in range(0, len(spans), _BATCH):
-        some = spans[first : first + _BATCH]
+    batch = _BATCH if watched.pictures else max(len(spans), 1)
+    for first in range(0, len(spans), batch):
+        some = spans[first : first + batch]
         scenes = [watched.scene(span, watched.shots.overlapping(span) if watched.shots else ()) for span in some]
         told = watched.describer.describe(scenes)
         captions += [
@@ -171,7 +174,7 @@ def describe_spans(watched: Watched, spans: Sequence[Span]) -> list[Caption]:
     return captions
 
 
-_BATCH = 64  # scenes that are put to a describer at once, so that their pictures need not all be held
+_BATCH = 64  # scenes with pictures that are put to a describer at once; without pictures all are, for it to compare
 
 
 def clip_spans(watched: Watched, rules: ClipRules) -> list[Span]:
@@ -195,7 +198,7 @@ def _hear(video: Video, *, speech: str, language: str | None, progress: Progress
     track = hear(own, speech=speech, language=language, progress=progress).track
     if not shared:
         own.close()
-    return _Speech(track) if len(track) else _Speech(None, (f"No speech: {track.source.note or 'nobody speaks'}",))
+    return _Speech(track) if len(track) else _Speech(None, (f"no speech: {track.source.note or 'nobody speaks'}",))
 
 
 def _see(
@@ -213,16 +216,19 @@ def _see(
     if not spans:
         raise MediaError(video.path, "not one picture in it can be decoded, so there is nothing to describe")
     strengths = getattr(cuts, "strengths", None)
+    text = _screen(video, reader, words, end)
+    unread = ("no text on screen was found",) if text is not None and not text else ()
+    damage = (str(video.damage),) if video.damage else ()
     return Watched(
         video,
         end,
         shots=as_track(video, spans, cutter.source),
         speech=None,
-        screen=_screen(video, reader, words, end),
+        screen=text,
         describer=teller,
         pictures=pictures,
         strengths=strengths if strengths is not None and len(strengths) == len(spans) - 1 else None,
-        notes=(*notes, *((str(video.damage),) if video.damage else ())),
+        notes=(*notes, *unread, *damage),
     )
 
 
@@ -241,7 +247,7 @@ def _reader(screen: str | bool) -> tuple[TextReader | None, tuple[str, ...]]:
     name = "rapidocr"
     choice = registry.choices("readers")[name]
     if choice.missing and screen == "auto":
-        return None, (f"Text on screen was not read; the reader comes with: {choice.install}",)
+        return None, (f"text on screen was not read, its reader comes with: {choice.install}",)
     return registry.load("readers", name), ()
 
 

@@ -100,7 +100,7 @@ def recap(
     described = _clips(watched, clips or preset("clips")) if watched.shots else None
     told = outline(watched, described, chapters=video.chapters, segment_seconds=segment_seconds)
     below = (described, watched.shots, watched.speech, watched.screen)
-    tracks = [*told, *(track for track in below if track is not None)]
+    tracks = [*told, *(track for track in below if track)]
     check_children(tracks)
     return tracks
 
@@ -165,7 +165,7 @@ def _source(watched: Watched, segment_seconds: float | None) -> Source:
     settings: dict[str, Any] = {"describer": str(watched.describer.source.model)}
     if segment_seconds:
         settings["segment_seconds"] = segment_seconds
-    return Source("recap", "extractive", __version__, settings, ". ".join([NOTE, *watched.notes]))
+    return Source("recap", "extractive", __version__, settings, "; ".join([NOTE, *watched.notes]))
 
 
 @dataclass(frozen=True)
@@ -197,7 +197,8 @@ class _Known:
         corpus = Corpus(
             [*(s.words for s in said), *(w.words for w in written), *(words(line.caption.text) for line in seen)]
         )
-        shots = tuple(shot.span.start for shot in watched.shots or ())
+        sought = watched.shots is not None and watched.shots.source.model != "fixed"
+        shots = tuple(shot.span.start for shot in watched.shots or ()) if sought else ()
         shown = _shown(spans, written)
         units = tuple(_units(spans, said, written, shown, seen))
         return cls(watched.video.name, units, ids, said, written, shown, seen, shots, tuple(chapters), corpus)
@@ -227,8 +228,10 @@ class _Known:
             found = [self._by_words[key] for key in kept] + [writing for writing in self.written if writing.lasting]
         written = [part for part in (writing.within(span) for writing in dict.fromkeys(found)) if part]
         seen = self._clips_in(span)
+        scenes = tuple(line for summary in below for line in summary.seen) if below is not None else None
         shots = bisect_left(self.shots, span.end) - bisect_left(self.shots, span.start)
-        material = Material(span, said, tuple(written), seen, max(shots, min(len(seen), 1)), spoken)
+        shots = max(shots, 1) if self.shots else 0  # a part of a long shot holds no start of one
+        material = Material(span, said, tuple(written), seen, shots, scenes or None, spoken)
         return summarise(material, budget=BUDGETS.get(level, COARSE), corpus=self.corpus)
 
     def titles(self, level: str, spans: Sequence[Span], summaries: Sequence[Summary]) -> list[str]:
@@ -237,8 +240,11 @@ class _Known:
         chosen = []
         for number, (span, summary) in enumerate(zip(spans, summaries, strict=True), start=1):
             given = [c.text for c in self.chapters if abs(c.span.start - span.start) <= 2.0 and c.text]
-            own = [Path(self.name).stem] if level == "video" else []
-            candidates = [*(given if level != "video" else ()), *summary.titles, *own, f"{level.capitalize()} {number}"]
+            if level == "video":
+                # People know a video by a title on screen or by its file's name, not by one of its quotes.
+                headlines = {writing.text for writing in summary.written}
+                given = [*(t for t in summary.titles[:1] if t in headlines), Path(self.name).stem]
+            candidates = [*given, *summary.titles, f"{level.capitalize()} {number}"]
             title = next((t for t in candidates if t.casefold() not in taken), candidates[0])
             taken.add(title.casefold())
             chosen.append(title)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from bisect import bisect_left
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from longshot.timeline import Caption, Span, Track, clock
 
-NOTE = "extractive: every line is chosen from the finer tracks or counts what they say; nothing is invented"
+NOTE = "extractive: every line is chosen from the finer tracks or counts what they say, nothing is made up"
 TITLE_LENGTH = 60
 
 # Marks and vowel signs are no \w for Python, yet they stand inside words of many scripts.
@@ -33,7 +33,8 @@ _UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3
 _STOP = re.compile(r"[.!?…؟۔।॥։።]+[\"'”’»)\]]*(?=\s|$)|[。！？｡]+[\"”’」』）]*")
 _ENDED = re.compile(r"[.!?…؟۔।॥։።。！？｡][\"'”’»)\]」』）]*$")
 _ABBREVIATION = re.compile(r"(?:^|[\s(])(?:\w|mr|mrs|ms|dr|st|vs|prof|jr|sr|inc|no|approx|[a-z]\.[a-z])\.$", re.I)
-_NOISE = re.compile(r"\[[^\]]*\]|\([^)]*\)|（[^）]*）|[♪♫]+|<[^>]*>|^\s*(?:>>+|[-–—])\s*")
+_NOISE = re.compile(r"\[[^\]]*\]|\([^)]*\)|（[^）]*）|[♪♫]+|<[^>]*>|^\s*(?:>>+|[-–—])\s*|^\s*[A-Z][A-Z .'’-]{1,24}:\s")
+_ADDRESS = re.compile(r"https?:|www\.|\w\.(?:com|org|net|tv|io|de|co)\b|@\w", re.I)
 _CLAUSE = re.compile(r"[,;:–—，、；：]\s*")
 
 # Words that only join others; a key phrase never begins or ends with one. Other languages are held off by how
@@ -275,7 +276,8 @@ def _headline_rank(text: str, key: Sequence[str], found: Sequence[Line]) -> floa
     height = max(_letter_height(line.caption.details) for line in found)
     sure = max((1.0 if line.caption.score is None else line.caption.score) for line in found)
     rolls = 0.4 if any("scrolls" in line.caption.details for line in found) else 1.0
-    return brevity * fits * letters * sure * rolls * min(1.0, 0.4 + 6 * height)
+    address = 0.4 if _ADDRESS.search(text) else 1.0
+    return brevity * fits * letters * sure * rolls * address * min(1.0, 0.2 + 10 * height)
 
 
 def _letter_height(details: Mapping[str, Any]) -> float:
@@ -295,6 +297,9 @@ def _is_subtitle(key: Sequence[str], found: Sequence[Line], said: Sequence[Sente
         for sentence in said[first:last]:
             spoken.update(sentence.words)
     return sum(word in spoken for word in key) >= 0.7 * len(key)
+
+
+_WORTHY, _HEADLINE = 0.15, 0.45  # ranks from which writing is worth quoting, and worth heading a segment
 
 
 # --- what is central
@@ -407,8 +412,106 @@ def counted(count: int, noun: str) -> str:
 
 
 def looks(caption: Caption) -> tuple[str, ...]:
-    """Marks of how a clip looks, for comparing it with others: its words, when the describer gives nothing better."""
-    return tuple(dict.fromkeys(words(caption.text)))
+    """Marks of how a clip looks, for comparing it with others.
+
+    Setting, shot, colours and camera where the describer measured them, else the words of the description.
+    """
+    said = _statements(caption)
+    if not said:
+        return tuple(dict.fromkeys(words(caption.text)))
+    home = said.get("return", {}).get("measured", {}).get("earlier_start", caption.span.start)
+    colours = said.get("look", {}).get("measured", {}).get("colours", {})
+    shots = [f"part of {shot}" for shot in caption.details.get("part_of", ())]
+    return (
+        f"setting {home:.3f}",
+        *shots,
+        *colours,
+        f"camera {_camera(caption) or 'unknown'}",
+        *(said.keys() & {"black"}),
+    )
+
+
+def scene_words(caption: Caption) -> str:
+    """What a clip shows, in one clause: "mostly blue; the camera pans to the right".
+
+    Put together of the describer's own statements, without the speech and writing that are quoted elsewhere; of a
+    describer that makes none, the first sentence.
+    """
+    said = {kind: str(statement["says"]) for kind, statement in _statements(caption).items()}
+    plain = said.get("black") or said.get("blank")
+    parts = [plain] if plain else [said[kind] for kind in ("look", "camera") if kind in said]
+    parts = parts or [said[kind] for kind in ("return", "movement", "stillness", "unseen") if kind in said]
+    return "; ".join(parts) or _first_sentence(caption.text).rstrip(" .。")
+
+
+def _statements(caption: Caption) -> dict[str, Mapping[str, Any]]:
+    """What a describer that measures said of a clip, by kind; empty for one that writes freely."""
+    found = [*caption.details.get("statements", ()), *caption.details.get("also", ())]
+    return {s["kind"]: s for s in found if isinstance(s, Mapping) and {"kind", "says"} <= s.keys()}
+
+
+# A camera that carries the picture less far than this is still: widths per second, and widths.
+_SLOWEST, _SHORTEST = 0.011, 0.028
+_MOVES = {"pan": "pans", "tilt": "tilts", "zoom": "zooms", "roll": "rolls"}
+_WAYS = {"pan": ("to the left", "to the right"), "tilt": ("down", "up"), "zoom": ("out", "in"), "roll": ("", "")}
+
+
+def _camera(caption: Caption) -> str:
+    """What the camera does for most of a clip: "still", "pans to the right", "zooms in", …; empty when not measured."""
+    legs = _statements(caption).get("camera", {}).get("measured", {}).get("legs", ())
+    seconds: defaultdict[str, float] = defaultdict(float)
+    for leg in legs:
+        length = float(leg["end"]) - float(leg["start"])
+        rates = {
+            "pan": float(leg["pan_widths_per_second"]),
+            "tilt": float(leg["tilt_widths_per_second"]),
+            "zoom": 0.29 * log(max(float(leg["zoom_factor_per_second"]), 1e-6)),
+            "roll": 0.005 * float(leg["roll_degrees_per_second"]),
+        }
+        axis = max(rates, key=lambda name: abs(rates[name]))
+        moves = abs(rates[axis]) >= _SLOWEST and abs(rates[axis]) * length >= _SHORTEST
+        way = f"{_MOVES[axis]} {_WAYS[axis][rates[axis] > 0]}".strip()
+        seconds[way if moves else "still"] += length
+    return max(seconds, key=lambda way: seconds[way]) if seconds else ""
+
+
+def _tell_camera(clips: Sequence[Line]) -> str:
+    """What the camera does over many clips, weighed by their time; empty when too little of it was measured."""
+    seconds: defaultdict[str, float] = defaultdict(float)
+    for line in clips:
+        seconds[_camera(line.caption)] += line.caption.span.length
+    total = sum(seconds.values())
+    if not total or seconds.pop("", 0.0) > 0.5 * total:
+        return ""
+    verbs: defaultdict[str, float] = defaultdict(float)
+    for way, length in seconds.items():
+        verbs[way.split()[0]] += length
+    # Time in which nothing could be measured counts against every claim.
+    verb, length = max(verbs.items(), key=lambda pair: pair[1])
+    if length < 0.6 * total:
+        share = (sum(seconds.values()) - verbs["still"]) / total
+        return f"the camera moves {'most' if share > 0.6 else 'about half'} of the time" if share > 0.4 else ""
+    mostly = "mostly " if length < 0.95 * total else ""
+    if verb == "still":
+        return f"the camera {mostly}holds still"
+    way, most = max(((w, n) for w, n in seconds.items() if w.startswith(verb)), key=lambda pair: pair[1])
+    return f"the camera {mostly}{way if most > 0.9 * length else verb}"
+
+
+def _count(material: Material) -> str:
+    """How many shots, what the camera does, how often an earlier setting returns: one sentence."""
+    back = sum("return" in _statements(line.caption) for line in material.seen)
+    told = [counted(material.shots, "shot") if material.shots else "", _tell_camera(material.seen)]
+    if back and material.shots > 1:
+        often = "once" if back == 1 else "twice" if back == 2 else counted(back, "time")
+        told.append(f"it goes back to an earlier setting {often}")
+    clause = "; ".join(part for part in told if part)
+    return _sentence_of(clause) if clause else ""
+
+
+def _sentence_of(clause: str) -> str:
+    clause = clause[:1].upper() + clause[1:]
+    return clause if _ENDED.search(clause) else f"{clause}."
 
 
 # --- putting it together
@@ -418,7 +521,8 @@ def looks(caption: Caption) -> tuple[str, ...]:
 class Material:
     """What is known about one span: what is said, written and seen in it, in time order.
 
-    shots: how many shots it has. spoken: the share of its time in which somebody speaks, 0..1; counted from `said`
+    shots: how many shots it has; 0 when nobody looked for them. scenes: those of `seen` that may be told, all of them
+    when None. spoken: the share of its time in which somebody speaks, 0..1; counted from `said`
     when None.
     """
 
@@ -427,6 +531,7 @@ class Material:
     written: tuple[Writing, ...] = ()
     seen: tuple[Line, ...] = ()
     shots: int = 0
+    scenes: tuple[Line, ...] | None = None
     spoken: float | None = None
 
 
@@ -467,6 +572,7 @@ class Summary:
     rests_on: tuple[str, ...]
     said: tuple[Sentence, ...]
     written: tuple[Writing, ...]
+    seen: tuple[Line, ...]
 
 
 def summarise(material: Material, *, budget: Budget, corpus: Corpus) -> Summary:
@@ -489,6 +595,7 @@ def summarise(material: Material, *, budget: Budget, corpus: Corpus) -> Summary:
         rests_on=tuple(dict.fromkeys([*ids, *(line.id for line in seen)])),
         said=said,
         written=written,
+        seen=seen,
     )
 
 
@@ -504,7 +611,7 @@ def _merit(sentence: Sentence) -> float:
     """How quotable a sentence is by its own: neither a grunt nor a page, whole, well heard."""
     length = len(sentence.text.split()) if " " in sentence.text else len(sentence.words) // 2
     size = 0.3 if length < 3 else 0.7 if length < 6 else 1.0 if length <= 30 else 0.8
-    return size * (1.0 if sentence.whole else 0.85) * (0.5 + 0.5 * sentence.score)
+    return size * (1.0 if sentence.whole else 0.5) * (0.5 + 0.5 * sentence.score)
 
 
 def _choose_written(written: Sequence[Writing], budget: Budget) -> tuple[Writing, ...]:
@@ -512,10 +619,10 @@ def _choose_written(written: Sequence[Writing], budget: Budget) -> tuple[Writing
 
     What stands there all the time is told once, of the whole video, and last.
     """
-    worthy = [w for w in written if w.rank >= 0.15 and not w.lasting]
+    worthy = [w for w in written if w.rank >= _WORTHY and not w.lasting]
     bands = [worthy[a:b] for a, b in _bands(len(worthy), budget.written)]
     chosen = [max(band, key=lambda w: w.rank) for band in bands if band]
-    lasting = [w for w in written if w.rank >= 0.15 and w.lasting and budget.times]
+    lasting = [w for w in written if w.rank >= _WORTHY and w.lasting and budget.times]
     return tuple(sorted(chosen, key=lambda w: w.spans[0])) + tuple(lasting[:1])
 
 
@@ -529,9 +636,16 @@ def _choose_seen(material: Material, budget: Budget, corpus: Corpus) -> tuple[Li
     covered = sum(s.span.overlap(material.span) for s in material.said) / max(material.span.length, 1e-9)
     if not material.seen or (covered if material.spoken is None else material.spoken) > 0.4:
         return ()
-    documents = [words(line.caption.text) for line in material.seen]
-    merits = [0.5 + 0.5 * line.caption.span.length / material.span.length for line in material.seen]
-    return tuple(material.seen[i] for i in choose(documents, merits, count=budget.seen, corpus=corpus))
+    scenes = material.seen if material.scenes is None else material.scenes
+    documents = [words(scene_words(line.caption)) for line in scenes]
+    merits = [_scene_merit(line.caption, material.span) for line in scenes]
+    return tuple(scenes[i] for i in choose(documents, merits, count=budget.seen, corpus=corpus))
+
+
+def _scene_merit(caption: Caption, span: Span) -> float:
+    """Long scenes stand for more; one that only goes on as before stands for less."""
+    share = min(1.0, caption.span.length / max(span.length, 1e-9))
+    return (0.5 + 0.5 * share) * (0.7 if "same" in _statements(caption) else 1.0)
 
 
 def _tell_said(said: Sequence[Sentence], budget: Budget) -> str:
@@ -556,11 +670,14 @@ def _tell_written(written: Sequence[Writing], budget: Budget) -> str:
 
 
 def _tell_seen(material: Material, seen: Sequence[Line], budget: Budget) -> str:
-    told = []
-    for line in seen:
-        when = f" ({clock(line.caption.span.start)})" if budget.times else ""
-        told.append(f"{shorten(_first_sentence(line.caption.text), budget.letters)}{when}")
-    return " ".join(told)
+    """How many shots there are and what some of them show; a single clip speaks for itself."""
+    if not material.seen:
+        return ""
+    clauses = [shorten(scene_words(line.caption), budget.letters) for line in seen]
+    if len(material.seen) == 1 and seen:
+        return _sentence_of(clauses[0])
+    scenes = [f"At {clock(line.caption.span.start)}: {clause}" for line, clause in zip(seen, clauses, strict=True)]
+    return " ".join(part for part in (_count(material), *map(_sentence_of, scenes)) if part)
 
 
 def _first_sentence(text: str) -> str:
@@ -575,18 +692,26 @@ def _titles(
     material: Material, said: Sequence[Sentence], written: Sequence[Writing], seen: Sequence[Line], corpus: Corpus
 ) -> tuple[str, ...]:
     """Headings for a span, best first: a headline on screen, what is talked about again and again, a quote, a scene."""
-    headlines = [w for w in written if w.rank >= 0.4 and len(w.text) <= TITLE_LENGTH and not w.lasting]
+    headlines = [w for w in written if w.rank >= _HEADLINE and len(w.text) <= TITLE_LENGTH and not w.lasting]
     found = [w.text for w in sorted(headlines, key=lambda w: (-round(w.rank, 2), w.spans[0]))]
     clear = [s for s in material.said if not s.rough]
+    clear = [s for s in clear if s.whole] or clear
     phrase = key_phrase(clear, corpus)
     found += [phrase] if phrase else []
     short = [s for s in clear if 12 <= len(s.text) <= TITLE_LENGTH]
     central = [short[i] for i in choose([s.words for s in short], [_merit(s) for s in short], count=1, corpus=corpus)]
     fitting = [s for s in said if s in short] + central
-    found += [shorten(s.text.rstrip(" .。"), TITLE_LENGTH) for s in (*fitting, *said) if not s.rough]
-    found += [shorten(_first_sentence(line.caption.text).rstrip("."), TITLE_LENGTH) for line in seen]
-    found += [shorten(s.text, TITLE_LENGTH) for s in said if s.rough]
-    return tuple(dict.fromkeys(found))
+    found += [shorten(s.text.rstrip(" .。"), TITLE_LENGTH) for s in (*fitting, *said) if s in clear]
+    found += [_scene_title(line.caption) for line in sorted(seen, key=lambda line: -line.caption.span.length)]
+    found += [shorten(s.text, TITLE_LENGTH) for s in said]
+    return tuple(dict.fromkeys(title[:1].upper() + title[1:] for title in found if title))
+
+
+def _scene_title(caption: Caption) -> str:
+    """The clause of a scene, or as much of its beginning as stays whole and fits."""
+    clause = scene_words(caption)
+    parts = (clause, clause.split(";")[0], clause.split(", with ")[0], clause.split(" with ")[0])
+    return next((part for part in parts if len(part) <= TITLE_LENGTH), shorten(clause, TITLE_LENGTH))
 
 
 def key_phrase(said: Sequence[Sentence], corpus: Corpus) -> str:
