@@ -231,7 +231,8 @@ class Reader:
         else:
             self.seek(begin)
         for packet in self.packets():
-            if end is not None and packet.dts is not None and packet.dts >= end:
+            sent = _decode_time(packet)
+            if end is not None and sent is not None and sent >= end:
                 break
             yield from (frame for frame in self.decode(packet) if untimed or _inside(frame.pts, begin, end))
         yield from (frame for frame in self.decode(None) if untimed or _inside(frame.pts, begin, end))
@@ -289,6 +290,13 @@ class Reader:
         return None
 
 
+def _decode_time(packet: Packet) -> int | None:
+    # Nothing is shown before it is decoded; a later decode time than presentation time is damage.
+    if packet.dts is None or packet.pts is None:
+        return packet.dts
+    return min(packet.dts, packet.pts)
+
+
 def _time_of(packet: Packet, *, default: int) -> int:
     return packet.pts if packet.pts is not None else default
 
@@ -329,7 +337,8 @@ class _Plan:
             raise _Unordered
         if not packet.is_discard:
             insort(self._seen, packet.pts)
-        while self._next is not None and packet.dts is not None and packet.dts > self._next:
+        sent = _decode_time(packet)
+        while self._next is not None and sent is not None and sent > self._next:
             yield from self._resolve()
 
     def note_end(self) -> Iterator[tuple[int, VideoFrame]]:
@@ -621,7 +630,8 @@ class Footage:
             begin = None if back == float("inf") else target - round(back / self.base)
             found: VideoFrame | None = None
             for frame in reader.stretch(begin if begin is None or begin > self.first else None, target + 1):
-                found = frame
+                if found is None or (frame.pts or 0) >= (found.pts or 0):  # damage can put times out of order
+                    found = frame
             if found is not None:
                 return found
         return self.first_frame

@@ -192,13 +192,12 @@ class Coarsener:
 def shrink(plane: NDArray[np.unsignedinteger], rows: int, columns: int) -> NDArray[np.float32]:
     """Area average of a plane (H, W) down to float32 (rows, columns).
 
-    Rows are summed as integers in bands (the one pass over every pixel), columns by a small matrix product.
+    Rows are summed as integers in bands: the one pass over every pixel.
     """
     height, width = plane.shape
     if height < rows:
-        stretched: NDArray[np.float32] = _area_weights(height, rows).T @ plane.astype(np.float32)
-        small: NDArray[np.float32] = stretched @ _area_weights(width, columns)
-        return small
+        stretched: NDArray[np.float32] = np.einsum("hr,hw->rw", _area_weights(height, rows), plane.astype(np.float32))
+        return _shrunk_across(stretched, columns)
     deepest = np.iinfo(plane.dtype).max if plane.dtype == np.uint8 else (1 << 12) - 1
     tallest = -(-height // rows)
     total: type[np.unsignedinteger] = np.uint16 if tallest * deepest < 1 << 16 else np.uint32
@@ -211,8 +210,25 @@ def shrink(plane: NDArray[np.unsignedinteger], rows: int, columns: int) -> NDArr
         for row, (top, bottom) in enumerate(pairwise(edges)):
             means[row] = np.add.reduce(plane[top:bottom], axis=0, dtype=total)
             means[row] /= bottom - top
-    cells: NDArray[np.float32] = means @ _area_weights(width, columns)
-    return cells
+    return _shrunk_across(means, columns)
+
+
+def _shrunk_across(means: NDArray[np.float32], columns: int) -> NDArray[np.float32]:
+    """Average a few long rows (R, W) down to (R, columns).
+
+    Plain sums rather than a matrix product: products this small wake the linear algebra library's threads, which
+    then spin against the decoder's.
+    """
+    width = means.shape[1]
+    if width % columns == 0:
+        tight: NDArray[np.float32] = means.reshape(len(means), columns, width // columns).mean(axis=2)
+        return tight
+    if width < 4 * columns:
+        exact: NDArray[np.float32] = np.einsum("rw,wc->rc", means, _area_weights(width, columns))
+        return exact
+    edges = np.arange(columns + 1) * width // columns
+    averages: NDArray[np.float32] = np.add.reduceat(means, edges[:-1], axis=1) / np.diff(edges).astype(np.float32)
+    return averages
 
 
 @functools.lru_cache(maxsize=32)

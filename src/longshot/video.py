@@ -486,7 +486,7 @@ class _Look:
 
         def remembered() -> Iterator[tuple[int, VideoFrame]]:
             nonlocal last
-            for last in frames:
+            for last in frames:  # noqa: UP028 - the last one is kept
                 yield last
 
         glance = next(self.in_passing(remembered(), end=end, batch=None), self._nothing())
