@@ -27,6 +27,7 @@ EXTRA = "sphinx"
 
 _RATE = 16000  # samples a second that its model was trained on
 _FRAMES = 100  # of its own frames a second
+_PAUSE = 0.8  # seconds without a voice that end a piece; shorter pieces give the model too little to go by
 _LONGEST = 20.0  # seconds decoded at once; music that passes for a voice never ends by itself
 _SEARCH = 6.0  # seconds at the end of such a piece in which the quietest place is looked for
 _LOUDNESS = 0.09  # root mean square that its model hears best
@@ -112,7 +113,8 @@ def _told(sounds: Iterable[Sound], total: float, progress: Progress | None) -> I
 
 def _voices(sounds: Iterable[Sound]) -> Iterator[Sound]:
     """Stretches of sound in which the voice detector hears someone, at most 20 s each."""
-    detector = pocketsphinx.Endpointer(vad_mode=pocketsphinx.Vad.MEDIUM_STRICT, sample_rate=_RATE)
+    strictness = pocketsphinx.Vad.MEDIUM_STRICT
+    detector = pocketsphinx.Endpointer(window=_PAUSE, vad_mode=strictness, sample_rate=_RATE)
     held: list[bytes] = []
     start = 0.0
     for heard in _detected(detector, sounds):
