@@ -221,8 +221,16 @@ class _Work:
                 pictures = _copied(output, reader, piece, plan)
             sounds = self._sounds(output, piece, open_things)
             for second, packet in heapq.merge(pictures, sounds, key=lambda timed: timed[0]):
-                output.mux(packet)
+                self._put(output, packet)
                 self._tell(second)
+
+    def _put(self, output: OutputContainer, packet: Packet[Any]) -> None:
+        try:
+            output.mux(packet)
+        except av.error.InvalidDataError:
+            if packet.stream.type != "audio":
+                raise
+            self.video.damage.skip(None)  # damaged sound leaves a gap; the pictures go on
 
     def _stream(self) -> tuple[Path, int]:
         return self.footage.path, self.footage.index
@@ -490,12 +498,15 @@ class _Sound:
         begin, end = self._begin / self._base, self._end / self._base
         waiting: list[Packet[AudioStream]] = []
         started = False
+        latest: int | None = None
         for packet in self._packets():
             pts = packet.pts if packet.pts is not None else packet.dts
-            if pts is None:
+            if pts is None or (latest is not None and pts <= latest):
+                self._damage.skip(None)  # no file can hold sound that steps back in time
                 continue
             if pts >= end:
                 break
+            latest = pts
             waiting.append(packet)
             # Packets before the begin prime the decoder; players leave them out, as negative times say.
             overlapping = pts + (packet.duration or 1) > begin if lead else pts >= begin
@@ -538,7 +549,7 @@ class _Sound:
             try:
                 yield from (packet for packet in self._source.demux(self._stream) if packet.size)
                 return
-            except (av.error.FFmpegError, ValueError):
+            except (av.error.FFmpegError, ValueError, IndexError):  # IndexError: PyAV, when a stream appears late
                 failures += 1
                 self._damage.skip(None)
 
