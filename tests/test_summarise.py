@@ -19,6 +19,7 @@ from longshot.captioning.summarise import (
     counted,
     key_phrase,
     lines,
+    looks,
     sentences,
     shorten,
     summarise,
@@ -255,6 +256,92 @@ def test_any_text_gives_a_summary_that_rests_on_real_lines(
     assert len(made.rests_on) == len(set(made.rests_on))
     assert all(0 < len(title) <= TITLE_LENGTH for title in made.titles)
     assert made == summarise(what, budget=BUDGETS[level], corpus=corpus_of(what))
+
+
+def leg(start: float, end: float, **rates: float) -> dict[str, float]:
+    still = {"pan_widths_per_second": 0.0, "tilt_widths_per_second": 0.0, "roll_degrees_per_second": 0.0}
+    return {"start": start, "end": end, **still, "zoom_factor_per_second": 1.0, **rates}
+
+
+def measured(start: float, end: float, *, look: str = "", back: bool = False, **rates: float) -> Caption:
+    """A caption as the observer makes it, with statements that can be counted."""
+    statements = [{"kind": "camera", "says": "the camera does this", "measured": {"legs": [leg(start, end, **rates)]}}]
+    if look:
+        statements.insert(0, {"kind": "look", "says": look, "measured": {"colours": {look: 1.0}}})
+    if back:
+        statements.insert(0, {"kind": "return", "says": "back to it", "measured": {"earlier_start": 0.0}})
+    return Caption(Span(start, end), "Words.", None, {"statements": statements, "also": []})
+
+
+def clips_of(*captions: Caption) -> Track:
+    return Track("v1", "clip", Source("test"), captions, "test.mp4", 60.0)
+
+
+@pytest.mark.parametrize(
+    ("rates", "expected"),
+    [
+        ([{}, {}, {}], "Three shots; the camera holds still."),
+        ([{"pan_widths_per_second": 0.1}] * 3, "Three shots; the camera pans to the right."),
+        ([{"pan_widths_per_second": -0.1}] * 2 + [{}], "Three shots; the camera mostly pans to the left."),
+        (
+            [{"pan_widths_per_second": -0.1}, {"pan_widths_per_second": 0.1}, {}],
+            "Three shots; the camera mostly pans.",
+        ),
+        ([{"zoom_factor_per_second": 1.2}] * 2 + [{}], "Three shots; the camera mostly zooms in."),
+        (
+            [{"tilt_widths_per_second": 0.1}, {"roll_degrees_per_second": 9.0}, {}],
+            "Three shots; the camera moves most of the time.",
+        ),
+        ([{}, {}, {"pan_widths_per_second": 0.1}], "Three shots; the camera mostly holds still."),
+        ([{"pan_widths_per_second": 0.005}] * 3, "Three shots; the camera holds still."),
+    ],
+)
+def test_the_camera_of_many_clips(rates: list[dict[str, float]], expected: str) -> None:
+    clips = clips_of(*(measured(20 * i, 20 * i + 20, **one) for i, one in enumerate(rates)))
+    what = Material(Span(0, 60), (), (), lines(clips), shots=3, spoken=1.0)
+    assert summarise(what, budget=BUDGETS["segment"], corpus=corpus_of(what)).text == expected
+
+
+def test_nothing_is_claimed_of_a_camera_that_was_not_measured() -> None:
+    unknown = Caption(Span(0, 40), "Words.", None, {"statements": [], "also": []})
+    clips = clips_of(unknown, measured(40, 60, pan_widths_per_second=0.2))
+    what = Material(Span(0, 60), (), (), lines(clips), shots=2, spoken=1.0)
+    assert summarise(what, budget=BUDGETS["segment"], corpus=corpus_of(what)).text == "Two shots."
+
+
+def test_a_wordless_stretch_names_scenes_and_returns() -> None:
+    clips = clips_of(
+        measured(0, 20, look="mostly blue"),
+        measured(20, 40, look="mostly red"),
+        measured(40, 60, look="mostly blue", back=True),
+    )
+    what = material(clips=clips)
+    made = summarise(what, budget=BUDGETS["segment"], corpus=corpus_of(what))
+    assert made.text.startswith("Three shots; the camera holds still; it goes back to an earlier setting once. At 0:")
+    assert "mostly blue; the camera does this." in made.text
+    assert "mostly red; the camera does this." in made.text
+    assert made.titles[0] == "Mostly blue; the camera does this"
+
+
+def test_looks_tell_settings_apart() -> None:
+    first, second, third = (
+        looks(measured(0, 9, look="blue")),
+        looks(measured(9, 18, look="red")),
+        looks(measured(18, 27, look="blue", back=True)),
+    )
+    assert set(first) == set(third)
+    assert set(first) != set(second)
+    assert looks(Caption(Span(0, 1), "A red door.")) == ("a", "red", "door")
+
+
+def test_a_headline_is_no_address_and_no_small_print() -> None:
+    def rank(text: str, height: float) -> float:
+        caption = Caption(Span(0, 3), text, 0.99, {"lines": [{"box": [0.1, 0.4, 0.9, 0.4 + height]}]})
+        return writings(Track("v", "screen", Source("t"), (caption,), "", 60.0))[0].rank
+
+    assert rank("Night shift", 0.1) > 0.45
+    assert rank("clideo.com", 0.1) < 0.45
+    assert rank("Night shift", 0.02) < 0.45
 
 
 def test_numbers_as_people_write_them() -> None:

@@ -147,7 +147,11 @@ def outline(
     for tier in tiers:
         spans = [Span(spans[first].start, spans[last - 1].end) for first, last in tier.groups]
         inside = [below[first:last] if below else None for first, last in tier.groups]
-        below = [known.summary(tier.level, span, children) for span, children in zip(spans, inside, strict=True)]
+        below = [
+            # An only child says it all: one stretch is not told in two ways.
+            children[0] if children and len(children) == 1 else known.summary(tier.level, span, children)
+            for span, children in zip(spans, inside, strict=True)
+        ]
         links = [[id for some in ids[first:last] for id in some] for first, last in tier.groups]
         titles = known.titles(tier.level, spans, below)
         captions = [_told(*parts) for parts in zip(spans, below, titles, links, strict=True)]

@@ -600,7 +600,8 @@ def summarise(material: Material, *, budget: Budget, corpus: Corpus) -> Summary:
 
 
 def _choose_said(material: Material, budget: Budget, corpus: Corpus) -> tuple[Sentence, ...]:
-    said = material.said
+    # What was cut off is only quoted where nothing whole was said.
+    said = tuple(s for s in material.said if s.whole) or material.said
     # A rough recogniser gets words wrong: one line gives the drift, more only adds errors.
     count = min(budget.said, 1 + budget.times) if said and said[0].rough else budget.said
     chosen = choose([s.words for s in said], [_merit(s) for s in said], count=count, corpus=corpus)
@@ -637,7 +638,7 @@ def _choose_seen(material: Material, budget: Budget, corpus: Corpus) -> tuple[Li
     if not material.seen or (covered if material.spoken is None else material.spoken) > 0.4:
         return ()
     scenes = material.seen if material.scenes is None else material.scenes
-    documents = [words(scene_words(line.caption)) for line in scenes]
+    documents = [looks(line.caption) for line in scenes]
     merits = [_scene_merit(line.caption, material.span) for line in scenes]
     return tuple(scenes[i] for i in choose(documents, merits, count=budget.seen, corpus=corpus))
 
