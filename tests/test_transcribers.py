@@ -413,16 +413,18 @@ class FakeEndpointer:
 
 
 class FakeDecoder:
-    """Gives the next scripted words for each utterance."""
+    """Gives the next scripted words for each utterance; one with a language weight of its own gives `again`."""
 
+    again: ClassVar[list[list[tuple[str, int, int, float]]]] = []
     script: ClassVar[list[list[tuple[str, int, int, float]]]] = []
     heard: ClassVar[list[int]] = []
 
     def __init__(self, **options: Any) -> None:
         type(self).heard = []
+        self.lines = iter(self.again if "lw" in options else self.script)
 
     def start_utt(self) -> None:
-        self.words = self.script[len(self.heard)]
+        self.words = next(self.lines)
 
     def process_raw(self, data: bytes, *, full_utt: bool) -> None:
         samples = np.frombuffer(data, "<i2").astype(np.float64) / 32768
@@ -438,11 +440,15 @@ class FakeDecoder:
         return [SimpleNamespace(word=w, start_frame=a, end_frame=b, prob=p) for w, a, b, p in self.words]
 
 
-def fake_sphinx(monkeypatch: pytest.MonkeyPatch, script: list[list[tuple[str, int, int, float]]]) -> Any:
+def fake_sphinx(
+    monkeypatch: pytest.MonkeyPatch,
+    script: list[list[tuple[str, int, int, float]]],
+    again: list[list[tuple[str, int, int, float]]] | None = None,
+) -> Any:
     package = ModuleType("pocketsphinx")
     package.Decoder, package.Endpointer = FakeDecoder, FakeEndpointer  # type: ignore[attr-defined]
     package.Vad = SimpleNamespace(MEDIUM_STRICT=2)  # type: ignore[attr-defined]
-    FakeDecoder.script = script
+    FakeDecoder.script, FakeDecoder.again = script, again or []
     return opened_with(monkeypatch, "sphinx", package)
 
 
@@ -460,12 +466,14 @@ SURE = [
     ("here", 90, 139, 0.7),
 ]
 UNSURE = [("the", 0, 19, 0.1), ("very", 20, 49, 0.4), ("thing", 50, 99, 0.2)]
+GUESSED = [("no", 0, 19, 0.9), ("one", 20, 49, 0.9), ("responded", 50, 99, 0.9)]
 TOO_FEW = [("up", 0, 99, 1.0), ("up", 100, 139, 1.0)]
 
 
 def test_sphinx_words_become_captions_and_doubt_is_dropped(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    module = fake_sphinx(monkeypatch, [SURE, UNSURE, TOO_FEW, []])
-    sound = tones(*[(0.6, 0.0), (1.5, 0.3)] * 4, (0.5, 0.0))
+    # The second hearing is asked only about what the first one would keep.
+    module = fake_sphinx(monkeypatch, [SURE, UNSURE, TOO_FEW, [], GUESSED], again=[SURE[1:3], UNSURE])
+    sound = tones(*[(0.6, 0.0), (1.5, 0.3)] * 5, (0.5, 0.0))
     video = open_video(write(tmp_path / "a.wav", [(0.0, sound)]))
     told: list[tuple[float, float]] = []
     track = module.load().transcribe(video, language="en-US", progress=lambda *a: told.append(a))
@@ -475,7 +483,7 @@ def test_sphinx_words_become_captions_and_doubt_is_dropped(monkeypatch: pytest.M
     assert caption.score == pytest.approx(0.8)
     assert [word["start"] for word in caption.details["words"]] == [0.7, 1.1, 1.5]
     assert "rough: made by sphinx" in track.source.note
-    assert "3 of 4 pieces left out as noise or too uncertain" in track.source.note
+    assert "4 of 5 pieces left out as noise or too uncertain" in track.source.note
     assert told[-1] == (video.duration, video.duration)
     assert all(80 <= loudness <= 95 for loudness in FakeDecoder.heard)
 
