@@ -1,10 +1,12 @@
-"""Longshot turns video into time-coded text. Names load on first use, so importing this costs nothing.
+"""Longshot turns video into time-coded text.
 
     import longshot
 
     video = longshot.open_video("talk.mp4")
     shots = longshot.segment("talk.mp4")
     tracks = longshot.recap("talk.mp4")
+
+Names load on first use, so importing this costs nothing.
 """
 
 from __future__ import annotations
@@ -16,21 +18,47 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Caption": "longshot.timeline",
+    "ClipRules": "longshot.clips",
     "Frames": "longshot.contracts",
+    "Hit": "longshot.timeline",
+    "Library": "longshot.library",
     "LongshotError": "longshot.errors",
+    "Sampler": "longshot.sampling",
     "Source": "longshot.timeline",
     "Span": "longshot.timeline",
     "Track": "longshot.timeline",
     "Video": "longshot.video",
+    "cut": "longshot.captioning.cut",
+    "describe": "longshot.captioning.describe",
+    "export": "longshot.captioning.export",
     "open_video": "longshot.video",
+    "read_subtitles": "longshot.library",
+    "read_track": "longshot.library",
+    "recap": "longshot.captioning.recap",
+    "segment": "longshot.captioning.segment",
+    "transcribe": "longshot.captioning.transcribe",
+    "write_track": "longshot.library",
 }
 
-__all__ = [*sorted(_HOMES), "__version__"]  # noqa: PLE0604
+__all__ = [*sorted(_HOMES), "__version__"]
 
 if TYPE_CHECKING:
+    from longshot.captioning.cut import cut as cut
+    from longshot.captioning.describe import describe as describe
+    from longshot.captioning.export import export as export
+    from longshot.captioning.recap import recap as recap
+    from longshot.captioning.segment import segment as segment
+    from longshot.captioning.transcribe import transcribe as transcribe
+    from longshot.clips import ClipRules as ClipRules
     from longshot.contracts import Frames as Frames
     from longshot.errors import LongshotError as LongshotError
+    from longshot.library import Library as Library
+    from longshot.library import read_subtitles as read_subtitles
+    from longshot.library import read_track as read_track
+    from longshot.library import write_track as write_track
+    from longshot.sampling import Sampler as Sampler
     from longshot.timeline import Caption as Caption
+    from longshot.timeline import Hit as Hit
     from longshot.timeline import Source as Source
     from longshot.timeline import Span as Span
     from longshot.timeline import Track as Track
@@ -47,4 +75,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_HOMES])
+    return sorted({*globals(), *_HOMES})

@@ -18,7 +18,7 @@ from bisect import bisect_right, insort
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import pairwise
@@ -192,7 +192,7 @@ class Reader:
                         failures = 0
                         yield packet
                 return
-            except (av.error.FFmpegError, ValueError):
+            except (av.error.FFmpegError, ValueError, IndexError):  # IndexError: a stream that turns up late
                 failures += 1
                 self._damage.skip(None)
 
@@ -492,9 +492,11 @@ class Footage:
 
         def answer(group: list[int], reader: Reader) -> None:
             missing = set(group)
-            for position, frame in reader.pick([targets[k] for k in group]):
-                missing.discard(group[position])
-                use(group[position], frame.pts or 0, frame)
+            # Packets without times in the middle of a timed file are damage: the plain way is left.
+            with suppress(_Unordered):
+                for position, frame in reader.pick([targets[k] for k in group]):
+                    missing.discard(group[position])
+                    use(group[position], frame.pts or 0, frame)
             for k in sorted(missing):
                 frame = self._last_resort(reader, targets[k])
                 use(k, frame.pts or 0, frame)

@@ -70,7 +70,8 @@ def turn_of(frame: VideoFrame) -> Turn:
     """The turn that the frame's display matrix asks for, snapped to quarter turns and mirrors.
 
     The matrix maps stored (x, y) to shown (a·x + c·y, b·x + d·y); y points down. A phone's portrait video has
-    a = d = 0, b = -1, c = 1: the stored right edge is shown at the top.
+    a = d = 0, b = -1, c = 1: the stored right edge is shown at the top. Ask once for a stream, not for each
+    frame: PyAV ties a frame that was asked into a reference cycle, and its pixels stay until the next collection.
     """
     matrix = frame.side_data.get(SideDataType.DISPLAYMATRIX)  # type: ignore[call-overload]
     if matrix is None:
@@ -116,13 +117,14 @@ class Painter:
         width: int | None = None,
         height: int | None = None,
         pixel_shape: Fraction | None = None,
+        turn: Turn | None = None,
         threads: int = 0,
     ) -> None:
         self._asked = (width, height)
+        self._turn = turn or Turn()
         self._pixel_shape = pixel_shape
         self._threads = threads
         self._size: tuple[int, int] | None = None
-        self._turn = Turn()
 
     @property
     def size(self) -> tuple[int, int] | None:
@@ -131,7 +133,6 @@ class Painter:
 
     def paint(self, frame: VideoFrame) -> NDArray[np.uint8]:
         """The frame as uint8 (H, W, 3) RGB, upright; a fresh array."""
-        self._turn = turn_of(frame)
         if self._size is None:
             shown = shown_size(frame.width, frame.height, self._pixel_shape, self._turn)
             self._size = fit(shown, width=self._asked[0], height=self._asked[1])
@@ -168,14 +169,14 @@ class Painter:
 class Coarsener:
     """Averages brightness and colour planes down to a fixed small grid, without the scaler."""
 
-    def __init__(self) -> None:
-        self._small = Painter(width=COARSE_COLUMNS * 2, height=COARSE_ROWS * 2, threads=1)
+    def __init__(self, turn: Turn | None = None) -> None:
+        self._turn = turn or Turn()
+        self._small = Painter(width=COARSE_COLUMNS * 2, height=COARSE_ROWS * 2, turn=turn, threads=1)
 
     def coarse(self, frame: VideoFrame) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Brightness float32 (36, 64) in 0..255 and colour differences float32 (18, 32, 2) around 0, upright."""
-        turn = turn_of(frame)
-        if frame.format.name not in _PLANAR:
-            # Palettes, RGB and rarer layouts: small upright RGB first, so that nothing here is turned twice.
+        turn = self._turn
+        if frame.format.name not in _PLANAR:  # palettes, RGB and rarer layouts
             return _coarse_of_rgb(self._small.paint(frame))
         rows, columns = (COARSE_COLUMNS, COARSE_ROWS) if turn.transpose else (COARSE_ROWS, COARSE_COLUMNS)
         bits = _PLANAR[frame.format.name]
@@ -227,7 +228,8 @@ def _shrunk_across(means: NDArray[np.float32], columns: int) -> NDArray[np.float
         exact: NDArray[np.float32] = np.einsum("rw,wc->rc", means, _area_weights(width, columns))
         return exact
     edges = np.arange(columns + 1) * width // columns
-    averages: NDArray[np.float32] = np.add.reduceat(means, edges[:-1], axis=1) / np.diff(edges).astype(np.float32)
+    sums: NDArray[np.float32] = np.add.reduceat(means, edges[:-1], axis=1)
+    averages: NDArray[np.float32] = sums / np.diff(edges).astype(np.float32)
     return averages
 
 

@@ -25,12 +25,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import av
 import numpy as np
 
 from longshot.contracts import Frames, Glance
 from longshot.decoding import Damage, Footage, open_container
 from longshot.errors import MediaError, NoPictures, UsageError
-from longshot.pictures import Coarsener, Painter, fit, shown_size, turn_of
+from longshot.pictures import Coarsener, Painter, Turn, fit, shown_size, turn_of
 from longshot.timeline import Caption, Span
 
 if TYPE_CHECKING:
@@ -132,7 +133,11 @@ class Video:
     def size(self) -> tuple[int, int]:
         """(width, height) as shown: upright, with square pixels. Decodes the first frame to know which way is up."""
         frame = self._footage.first_frame
-        return shown_size(frame.width, frame.height, self._pixel_shape, turn_of(frame))
+        return shown_size(frame.width, frame.height, self._pixel_shape, self._turn)
+
+    @cached_property
+    def _turn(self) -> Turn:
+        return turn_of(self._footage.first_frame)
 
     @property
     def origin(self) -> float:
@@ -326,7 +331,7 @@ class Video:
         return Frames(pixels, times)
 
     def _painter(self, width: int, height: int) -> Painter:
-        return Painter(width=width, height=height, pixel_shape=self._pixel_shape, threads=1)
+        return Painter(width=width, height=height, pixel_shape=self._pixel_shape, turn=self._turn, threads=1)
 
     def _stream_all(self, height: int | None, start: float, end: float | None) -> Iterator[Frames]:
         width, tall = fit(self.size, width=None, height=height)
@@ -381,7 +386,7 @@ class PictureList(Video):
         self.path, self.damage, self.format = self.paths[0], Damage(), "pictures"
         self.has_video, self.has_audio, self.fps = True, False, fps
         self.codec, self.subtitles, self._chapters = first.codec, (), []
-        self._stated_duration, self._container_start = len(paths) / fps, 0.0
+        self._stated_duration, self._container_start, self._pixel_shape = len(paths) / fps, 0.0, None
 
     @property
     def name(self) -> str:
@@ -427,17 +432,20 @@ class PictureList(Video):
         pixels = np.empty((len(which), tall, wide, 3), np.uint8)
         for k, index in enumerate(which):
             repeated = k > 0 and index == which[k - 1]
-            pixels[k] = pixels[k - 1] if repeated else self._painter(wide, tall).paint(self._first_of(index))
+            pixels[k] = pixels[k - 1] if repeated else self._upright(index, wide, tall)
         return Frames(pixels, np.array(which, np.float64) / self.fps)
 
     def _first_of(self, index: int) -> VideoFrame:
-        picture = self._pictures[index]
-        frame = picture._footage.first_frame
-        picture.close()
-        return frame
+        """One picture as a frame of the list's size: upright already, so that each may be turned its own way."""
+        return av.VideoFrame.from_ndarray(self._upright(index, *self.size), format="rgb24")
 
-    def _painter(self, width: int, height: int) -> Painter:
-        return Painter(width=width, height=height, threads=1)
+    def _upright(self, index: int, width: int, height: int) -> NDArray[np.uint8]:
+        with self._pictures[index] as picture:
+            return picture._painter(width, height).paint(picture._footage.first_frame)
+
+    @cached_property
+    def _turn(self) -> Turn:
+        return Turn()
 
     def _tick(self, second: float) -> int:
         return math.floor(second * self.fps + 1e-6)
@@ -560,7 +568,7 @@ class _Look:
     @property
     def _coarsener(self) -> Coarsener:
         if not hasattr(self._own, "coarsener"):
-            self._own.coarsener = Coarsener()
+            self._own.coarsener = Coarsener(self._video._turn)
         coarsener: Coarsener = self._own.coarsener
         return coarsener
 
