@@ -239,7 +239,8 @@ def _area_weights(size: int, cells: int) -> NDArray[np.float32]:
     edges = np.arange(cells + 1) * (size / cells)
     samples = np.arange(size)[:, None]
     shared = np.minimum(samples + 1, edges[1:]) - np.maximum(samples, edges[:-1])
-    return (np.clip(shared, 0, None) * (cells / size)).astype(np.float32)
+    weights: NDArray[np.float32] = (np.clip(shared, 0, None) * (cells / size)).astype(np.float32)
+    return weights
 
 
 def _plane(frame: VideoFrame, index: int, bits: int) -> NDArray[np.unsignedinteger]:
