@@ -18,6 +18,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import av
@@ -49,10 +50,13 @@ _CUTS += [4442, 4462, 4475, 4516, 4567, 4599, 4667, 4720, 4739, 4769, 4827, 4881
 
 
 def _between(first: int, last: int) -> tuple[tuple[int, int], ...]:
-    return tuple((a, b - 1) for a, b in zip(_CUTS, _CUTS[1:], strict=False) if a >= first and b <= last and b - a > 20)
+    return tuple((a, b - 1) for a, b in pairwise(_CUTS) if a >= first and b <= last and b - a > 20)
 
 
-NATURAL = {"file": "test.mp4", "cuts": _CUTS[:-1]}
+# The same film untouched: its cuts after the first, and which frames belong to which half.
+NATURAL_CUTS = _CUTS[1:-1]
+NATURAL_HALVES = {"tune": (0, 2640), "test": (2640, 5250)}
+
 SOURCES: dict[str, list[Source]] = {
     "tomatoes.mp4": [Source("tune", ((16, 62), (63, 120), (121, 185)))],
     "arm_wrestling.mp4": [Source("tune", ((0, 229), (230, 267)))],
@@ -254,7 +258,7 @@ def add_whip(rng: np.random.Generator, show: Shot, rate: float) -> Shot:
 
     def whipped(k: int) -> Picture:
         picture = show(k)
-        height, width = picture.shape[:2]
+        width = picture.shape[1]
         wide = np.concatenate([picture, picture[:, ::-1], picture], 1)
         share = (1 - np.cos(np.pi * np.clip((k - start) / length, 0, 1))) / 2
         place = round(width + way * 0.9 * width * share)

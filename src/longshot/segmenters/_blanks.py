@@ -13,7 +13,8 @@ from longshot.timeline import Span
 
 _EMPTY = 3.0  # shades: below this contrast and tint there is no picture
 _SIDE = 1.5  # seconds around a blank in which its fades are looked for
-_FADED = 0.6  # share of contrast left next to the blank, below which it was faded and not switched
+_FADE = 0.15  # seconds that a fade takes at least; a flash or a strobe is faster
+_JOINED = 0.1  # seconds: blanks nearer than that are one
 _WHOLE = 0.85  # share of contrast from which the picture counts as whole
 _SAME = 0.35  # shape distance up to which the picture that comes back is the one that went
 _SHAPES = 12  # pictures on each side that are compared for that
@@ -41,7 +42,7 @@ class Blanks:
         empty = (looks.contrast < _EMPTY) & (looks.tint < _EMPTY)
         edges = np.flatnonzero(np.diff(empty)) + 1
         for piece in np.split(np.arange(len(looks)), edges):
-            stretch = looks[piece]
+            stretch = looks[slice(piece[0], piece[-1] + 1)]
             if empty[piece[0]]:
                 self._open(stretch)
             else:
@@ -57,6 +58,9 @@ class Blanks:
         if self._run is not None and self._run.end is None:
             return  # it goes on from the last batch
         start = float(blank.times[0])
+        if self._run is not None and self._run.end is not None and start - self._run.end <= _JOINED:
+            self._run.end, self._recent = None, None
+            return
         if self._run is not None:
             self._settle(start)
         before = self._recent if self._recent is not None else blank[:0]
@@ -70,7 +74,7 @@ class Blanks:
         if self._run is not None and self._run.end is not None and last >= self._run.end + _SIDE:
             self._settle(last)
         if self._run is None:
-            self._recent = self._recent[self._recent.times >= last - _SIDE]
+            self._recent = self._recent[np.flatnonzero(self._recent.times >= last - _SIDE)]
 
     def _settle(self, now: float) -> None:
         run = self._run
@@ -87,21 +91,16 @@ class Blanks:
             start = run.start if len(before) else 0.0
             self._found.append(Blank(Span(start, end), start, end, True))
             return
-        leaving = _whole_at(before.contrast[::-1])
-        coming = _whole_at(after.contrast)
-        fade = Span(float(before.times[::-1][leaving]), float(after.times[coming]))
-        switched = not (_faded(before.contrast[::-1]) or _faded(after.contrast))
-        parts = not (switched and _alike(before, after))
-        self._found.append(Blank(fade, run.start, end, parts))
+        leaving = float(before.times[::-1][_whole_at(before.contrast[::-1])])
+        coming = float(after.times[_whole_at(after.contrast)])
+        faded = run.start - leaving >= _FADE and coming - end >= _FADE
+        parts = faded or not _alike(before, after)
+        self._found.append(Blank(Span(leaving, coming), run.start, end, parts))
 
 
 def _whole_at(contrast: NDArray[np.float32]) -> int:
     """Steps away from the blank at which the picture is whole."""
     return int(np.argmax(contrast >= _WHOLE * contrast.max()))
-
-
-def _faded(contrast: NDArray[np.float32]) -> bool:
-    return bool(contrast[0] < _FADED * contrast.max())
 
 
 def _alike(before: Looks, after: Looks) -> bool:

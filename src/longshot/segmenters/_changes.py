@@ -41,6 +41,7 @@ class Blank:
     parts: bool
 
 
+_NEXT_TO = 0.15  # seconds from a blank or its fade within which a change belongs to it
 _LONG_BLANK = 2.0  # seconds: from here on a blank is a shot of its own
 _LONG_LEADER = 1.0  # seconds: the same at the video's start or end
 
@@ -73,8 +74,8 @@ def _edges(blank: Blank, end: float) -> list[float]:
 
 def _inside(change: Change, blank: Blank) -> bool:
     """Whether a blank's fades explain a change."""
-    touches = change.span.overlap(Span(blank.start, blank.end)) > 0
-    return touches or blank.fade.start - 0.1 <= change.second <= blank.fade.end + 0.1
+    touches = change.span.start < blank.end + _NEXT_TO and blank.start - _NEXT_TO < change.span.end
+    return touches or blank.fade.start - _NEXT_TO <= change.second <= blank.fade.end + _NEXT_TO
 
 
 def _within(cut: Change, mix: Change) -> bool:

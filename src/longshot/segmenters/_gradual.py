@@ -15,6 +15,7 @@ RATE = 20  # pictures a second that are compared, on an even grid of the video's
 HALVES = (3, 4, 6, 8, 11, 15, 20, 26, 34)  # half-lengths tried, in grid steps: 0.3 to 3.4 s in all
 SIDE = 6  # grid steps looked at beyond each end
 REACH = HALVES[-1] + SIDE
+_SINGLE_THREADED = 250_000  # multiplications in one product
 _SHADE, _COLOUR = 24.0, 8.0  # what counts as an equally visible difference
 NAMES = ("size", "off the line", "uneven", "restless", "unlike", "contrast kept")
 
@@ -22,9 +23,30 @@ Numbers = NDArray[np.float32]
 
 
 def vectors(shade: Numbers, colour: Numbers) -> Numbers:
-    """One vector for each picture, with unit mean square where pictures differ by a visible amount."""
-    joined = np.concatenate([shade / np.float32(_SHADE), colour / np.float32(_COLOUR)], axis=1)
-    return joined / np.float32(np.sqrt(joined.shape[1]))
+    """One vector for each picture, with unit mean square where pictures differ by a visible amount.
+
+    shade: (G, 576) brightness, colour: (G, 288). Halved once more, so that small movements count for little.
+    """
+    joined = np.concatenate([halved(shade) / np.float32(_SHADE), colour / np.float32(_COLOUR)], axis=1)
+    scaled: Numbers = joined / np.float32(np.sqrt(joined.shape[1]))
+    return scaled
+
+
+def halved(pictures: Numbers) -> Numbers:
+    """Pictures of 18 x 32 as pictures of 9 x 16: (G, 576) to (G, 144)."""
+    small: Numbers = pictures.reshape(-1, 9, 2, 16, 2).mean((2, 4)).reshape(len(pictures), -1)
+    return small
+
+
+def products(vector: Numbers) -> Numbers:
+    """Inner products of all pairs, (G, G), in pieces too small to wake the matrix library's threads.
+
+    Those would wait for the decoder's, which keep every core busy.
+    """
+    count, length = vector.shape
+    rows = max(1, _SINGLE_THREADED // (count * length))
+    pieces = [vector[k : k + rows] @ vector.T for k in range(0, count, rows)]
+    return np.concatenate(pieces)
 
 
 def measure(product: Numbers, likeness: Numbers, contrast: Numbers, centres: NDArray[np.intp], half: int) -> Numbers:

@@ -16,9 +16,9 @@ _LONGEST_HOLD = 3 * _gradual.REACH  # grid steps for which one picture is repeat
 
 # Logistic weights over _gradual.NAMES, fitted on the tuning half of the ground-truth set by
 # benchmarks/shots_accuracy.py --fit (see docs/shots.md).
-WEIGHTS = np.array([0.906, -1.141, -3.232, -1.217, 0.938, -4.26], np.float32)
-BIAS = -21.211
-LEAST_ODDS = -0.85  # log odds from which a stretch is taken for a dissolve: a chance of 0.3
+WEIGHTS = np.array([0.304, -1.959, -3.456, -1.037, 3.054, -4.158], np.float32)
+BIAS = -22.459
+LEAST_ODDS = -1.0  # log odds from which a stretch is taken for a dissolve: a chance of 0.27
 
 
 class Mixes:
@@ -44,6 +44,18 @@ class Mixes:
         while len(self._grid) >= self._done + _CENTRES + _gradual.REACH:
             self._measure(self._done + _CENTRES)
 
+    @property
+    def since(self) -> float:
+        """The time of the oldest picture kept."""
+        return float(self._grid.times[0]) if self._grid is not None else np.inf
+
+    def renew(self, looks: Looks) -> None:
+        """Take the kept pictures once more; `looks` has them all, and maybe older ones."""
+        assert self._grid is not None
+        self._last = looks[-1:]
+        shown = np.searchsorted(looks.times, self._grid.times + 1e-6, side="right") - 1
+        self._grid = looks[np.maximum(shown, 0)].at(self._grid.times)
+
     def finish(self) -> list[Change]:
         """All that was found; claims about the same seconds are still among them."""
         if self._grid is not None:
@@ -68,8 +80,8 @@ class Mixes:
         """Look for mixes around the kept grid steps up to `last` (not included), then forget what is not needed."""
         grid = self._grid
         assert grid is not None
-        vectors = _gradual.vectors(grid.shade, grid.colour)
-        product, likeness = vectors @ vectors.T, grid.shape @ grid.shape.T
+        product = _gradual.products(_gradual.vectors(grid.shade, grid.colour))
+        likeness = _gradual.products(_gradual.halved(grid.shape))
         best = np.full(len(grid), -np.inf)
         widths = np.zeros(len(grid), np.int64)
         for half in _gradual.HALVES:

@@ -2,32 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from longshot.contracts import Frames, Glance
 from longshot.segmenters import _sudden
 from longshot.segmenters._blanks import Blanks
 from longshot.segmenters._changes import Change, settle
-from longshot.segmenters._likeness import Looks, look, steps
+from longshot.segmenters._likeness import Area, Looks, look, steps
 from longshot.segmenters._mixes import Mixes
 from longshot.timeline import Source, Span
 
 if TYPE_CHECKING:
-    from longshot.contracts import Glance
     from longshot.video import Video
 
 _BLOCK = 64  # pictures taken at once, however long the glances are, so that batching changes no bit of the result
+_NO_FRAMES = Frames(np.zeros((0, 1, 1, 3), np.uint8), np.zeros(0))
 _BEHIND = 1.0  # seconds of pictures kept before the first undecided one
 _AHEAD = 0.5  # seconds after a picture that must be known before it is decided
 
 # Logistic weights over _sudden.NAMES, fitted on the tuning half of the ground-truth set by
 # benchmarks/shots_accuracy.py --fit (see docs/shots.md).
-WEIGHTS = np.array([4.691, 8.559, 0.792, 0.0, 0.418, 2.147, 1.756], np.float32)
-BIAS = -10.639
-LEAST_ODDS = -0.4  # log odds from which a picture is taken for the first of a shot: a chance of 0.4
+WEIGHTS = np.array([2.925, 11.049, 1.748, 0.0, 0.986, 1.447, 1.55], np.float32)
+BIAS = -9.946
+LEAST_ODDS = -0.3  # log odds from which a picture is taken for the first of a shot: a chance of 0.43
 
 
 class Shots:
@@ -49,6 +49,8 @@ class ShotWatcher:
     def __init__(self) -> None:
         self._waiting: list[Glance] = []
         self._waiting_count = 0
+        self._area = Area()
+        self._raw: list[Glance] = []
         self._sudden = _CutWatcher()
         self._mixes = Mixes()
         self._blanks = Blanks()
@@ -76,15 +78,33 @@ class ShotWatcher:
         return [Span(first, last) for first, last in pairwise(edges)] if end > 0 else []
 
     def _take(self) -> None:
-        looks = look(
-            np.concatenate([glance.times for glance in self._waiting]),
-            np.concatenate([glance.luma for glance in self._waiting]),
-            np.concatenate([glance.chroma for glance in self._waiting]),
+        times, luma, chroma = (
+            np.concatenate([getattr(glance, name) for glance in self._waiting]) for name in ("times", "luma", "chroma")
         )
+        self._raw = [glance for glance in self._raw if glance.times[-1] >= self._since()]
+        bars = self._area.bars
+        self._area.see(luma)
+        if self._raw and self._area.bars != bars:
+            self._look_again()
+        self._raw.append(Glance(times, luma, chroma, _NO_FRAMES))
+        looks = look(times, luma, chroma, self._area.bars)
         self._waiting, self._waiting_count = [], 0
         self._sudden.see(looks)
         self._mixes.see(looks)
         self._blanks.see(looks)
+
+    def _since(self) -> float:
+        """The time of the oldest picture that anybody still compares."""
+        return min(self._sudden.since, self._mixes.since)
+
+    def _look_again(self) -> None:
+        """A bar turned out to be picture: what is still compared is prepared anew, without it."""
+        times, luma, chroma = (
+            np.concatenate([getattr(glance, name) for glance in self._raw]) for name in ("times", "luma", "chroma")
+        )
+        looks = look(times, luma, chroma, self._area.bars)
+        self._sudden.renew(looks)
+        self._mixes.renew(looks)
 
 
 class _CutWatcher:
@@ -108,6 +128,18 @@ class _CutWatcher:
         keep = int(np.searchsorted(times, times[min(self._next, len(times) - 1)] - _BEHIND))
         self._looks, self._step, self._next = self._looks[keep:], self._step[keep:], self._next - keep
 
+    @property
+    def since(self) -> float:
+        """The time of the oldest picture kept."""
+        return float(self._looks.times[0]) if self._looks is not None else np.inf
+
+    def renew(self, looks: Looks) -> None:
+        """Take the kept pictures once more; `looks` has them all, and maybe older ones."""
+        assert self._looks is not None
+        first = self._step[0]
+        self._looks = looks[int(np.searchsorted(looks.times, self.since)) :]
+        self._step = np.append(first, steps(self._looks.shape))
+
     def finish(self) -> list[Change]:
         """All cuts of the video; of two very near ones both are still there."""
         if self._looks is not None:
@@ -125,7 +157,7 @@ class _CutWatcher:
 
 
 def _part(glance: Glance, which: slice) -> Glance:
-    return replace(glance, times=glance.times[which], luma=glance.luma[which], chroma=glance.chroma[which])
+    return Glance(glance.times[which], glance.luma[which], glance.chroma[which], _NO_FRAMES)
 
 
 def load() -> Shots:
