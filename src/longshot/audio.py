@@ -122,7 +122,10 @@ class Listening(Iterator[Sound]):
         self._limit = math.inf if end is None else round((end - start) * rate)
         self._block = max(1, round(block * rate))
         with open_container(video.path) as container:
-            self._index = _choose(container, language).index
+            stream = _choose(container, language)
+            if stream is None:
+                raise NoSound(video.path, "holds sound in a form that is not known here, so it cannot be heard")
+            self._index = stream.index
             self._promised = _promised_end(container)
         self._origin = video.origin if video.has_video else _first_second(video.path, self._index)
         self._blocks = self._read()
@@ -287,12 +290,12 @@ def _samples(frame: AudioFrame) -> NDArray[np.float32]:
     return frame.to_ndarray().reshape(-1).astype(np.float32) / np.float32(32768)
 
 
-def _choose(container: InputContainer, language: str | None) -> AudioStream:
-    """The sound stream of the language when there is one, else the file's default, else the first."""
-    streams = container.streams.audio
+def _choose(container: InputContainer, language: str | None) -> AudioStream | None:
+    """The sound stream of the language when there is one, else the file's default, else the first that can be heard."""
+    streams = [s for s in container.streams.audio if s.codec_context is not None]  # None: no decoder knows it
     spoken = [s for s in streams if language and languages.same(_language(s), language)]
     defaults = [s for s in spoken or streams if s.disposition & av.stream.Disposition.default]
-    return (defaults or spoken or list(streams))[0]
+    return next(iter(defaults or spoken or streams), None)
 
 
 def spoken_language(video: Video) -> str:
@@ -300,7 +303,8 @@ def spoken_language(video: Video) -> str:
     if not video.has_audio:
         return ""
     with open_container(video.path) as container:
-        tag = _language(_choose(container, None))
+        stream = _choose(container, None)
+        tag = _language(stream) if stream is not None else ""
         return "" if languages.unsaid(tag) else tag
 
 
