@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,54 +12,15 @@ import time
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from longshot.contracts import Progress
-from longshot.errors import LongshotError, MediaError, UsageError
+from longshot.errors import MissingPackage, UsageError
 from longshot.journal import Journal, Result, State, read_journal
+from longshot.scaling.gather import Gathered, gather, kind_of, natural
 from longshot.scaling.local import default_workers, run
-
-# Called in worker processes, so this module must be importable there: spawn hands sys.path on.
-
-
-def behave(item: str, progress: Progress) -> str:
-    """Do what the item says; the rest of the item is its name."""
-    match item.split(":")[0]:
-        case "unreadable":
-            raise MediaError(item, "holds neither pictures nor sound")
-        case "failed":
-            raise LongshotError("the second pass\ncould not be made")
-        case "bug":
-            raise KeyError("surprise")
-        case "exit":
-            os._exit(7)
-        case "segfault":
-            os.kill(os.getpid(), signal.SIGSEGV)
-        case "killed":
-            os.kill(os.getpid(), signal.SIGKILL)
-        case "hang":
-            time.sleep(60)
-        case "memory":
-            raise MemoryError
-        case "unsendable":
-            return lambda: item  # type: ignore[return-value]
-        case "noisy":
-            print("a library prints this")
-        case "slow":
-            for step in range(5):
-                progress(step, 5)
-                time.sleep(0.12)
-        case "system exit":
-            sys.exit(3)
-    return item.upper()
-
-
-def log_and_wait(item: str, progress: Progress) -> str:
-    """Note in a file that the item was worked on; `item` is its path and a number."""
-    path, number = item.split("|")
-    with open(path, "a", encoding="ascii") as file:
-        file.write(f"{number}\n")
-    time.sleep(0.02)
-    return number
+from longshot.scaling.verbs import Verb
+from tests.chores import behave, log_and_wait
 
 
 def test_results_come_in_the_order_of_the_items() -> None:
@@ -196,13 +158,114 @@ def test_leaving_early_stops_the_workers() -> None:
     assert time.monotonic() - started < 10
 
 
+# --- which videos are meant
+
+
+def test_names_become_files_in_order_and_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("b10.gif", "b2.gif", "B1.gif", "deep/a.gif", ".hidden.gif", ".dir/x.gif", "out/clips/c.gif"):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).write_bytes(b"GIF89a...")
+    Path("notes.txt").write_text("words")
+    Path("bracket[1].gif").write_bytes(b"GIF89a")
+    assert gather(["."], without=["out/clips"]) == Gathered(
+        ("./B1.gif", "./b2.gif", "./b10.gif", "./bracket[1].gif", "./deep/a.gif"), ("./notes.txt",)
+    )
+    assert gather(["b10.gif", "b*.gif"]).paths == ("b10.gif", "b2.gif", "bracket[1].gif")
+    assert gather(["bracket[1].gif"]).paths == ("bracket[1].gif",)
+    assert gather(["**/a.gif"]).paths == ("deep/a.gif",)
+    assert gather(["notes.txt", "gone.mp4"]).paths == ("notes.txt", "gone.mp4")
+    assert gather(["x*.mp4"]) == Gathered((), (), ("x*.mp4: no file matches",))
+    assert gather(["out"], without=["out/clips"]).problems == ("out: no video in this folder (it is empty)",)
+
+
+@pytest.mark.parametrize(
+    ("head", "kind"),
+    [
+        (b"\x00\x00\x00\x20ftypisom", "video"),
+        (b"\x00\x00\x00\x20ftypM4A ", "sound"),
+        (b"\x00\x00\x00\x20ftypavif", "picture"),
+        (b"\x00\x00\x10\x00moov", "video"),
+        (b"\x1a\x45\xdf\xa3 matroska", "video"),
+        (b"RIFF\x00\x00\x00\x00AVI LIST", "video"),
+        (b"RIFF\x00\x00\x00\x00WAVEfmt ", "sound"),
+        (b"RIFF\x00\x00\x00\x00WEBPVP8 ", "picture"),
+        (b"OggS" + b"\x00" * 24 + b"\x80theora", "video"),
+        (b"OggS" + b"\x00" * 24 + b"OpusHead", "sound"),
+        ((b"G" + b"\x00" * 187) * 3, "video"),
+        ((b"\x00" * 4 + b"G" + b"\x00" * 187) * 3, "video"),
+        (b"GIF89a", "video"),
+        (b"\x89PNG\r\n\x1a\n", "picture"),
+        (b"\x89PNG\r\n\x1a\n....IHDR....acTL", "video"),
+        (b"\xff\xd8\xff\xe0", "picture"),
+        (b"fLaC", "sound"),
+        (b"ID3\x04", "sound"),
+        (b"G is for goose" * 40, ""),
+        (b"#!/bin/sh", ""),
+        (b"", ""),
+    ],
+)
+def test_the_type_is_in_the_content(tmp_path: Path, head: bytes, kind: str) -> None:
+    path = tmp_path / "anything.mp4"
+    path.write_bytes(head)
+    assert kind_of(path) == kind
+
+
+def test_what_is_no_file_has_no_type(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")  # opening it would wait for ever
+    assert [kind_of(tmp_path / name) for name in ("pipe", "gone", "")] == ["", "", ""]
+
+
+def test_sound_is_taken_from_folders_when_asked(tmp_path: Path) -> None:
+    (tmp_path / "a.flac").write_bytes(b"fLaC")
+    assert gather([str(tmp_path)]).paths == ()
+    assert gather([str(tmp_path)], sound=True).paths == (str(tmp_path / "a.flac"),)
+
+
+@given(st.lists(st.text(max_size=8), max_size=8))
+def test_natural_order_never_fails(names: list[str]) -> None:
+    sorted(names, key=natural)
+    assert sorted(["a10", "a2", "A3", "a"], key=natural) == ["a", "a2", "A3", "a10"]
+
+
+# --- verbs
+
+
+def test_settings_name_the_work(tmp_path: Path) -> None:
+    first, second = tmp_path / "a.gif", tmp_path / "b.gif"
+    first.write_bytes(b"GIF89a one")
+    second.write_bytes(b"GIF89a one")
+    verb = Verb("recap", {"speech": "none", "screen": "auto"})
+    same = Verb("recap", {"screen": "auto", "speech": "none"}, device="cpu")
+    assert verb.key(str(first)) == verb.key(str(second)) == same.key(str(first))
+    assert re.fullmatch(r"[0-9a-f]{16}/recap/[0-9a-f]{16}", verb.key(str(first)))
+    others = [
+        Verb("describe", verb.options),
+        Verb("recap", {"speech": "auto", "screen": "auto"}),
+        Verb("recap", verb.options, cut="clips"),
+    ]
+    assert len({verb.key(str(first)), *(other.key(str(first)) for other in others)}) == 4
+    second.write_bytes(b"GIF89a two")
+    assert verb.key(str(first)) != verb.key(str(second))
+    assert Verb("recap").key(str(tmp_path)).startswith(str(tmp_path))
+
+
+def test_a_verb_says_at_once_what_it_cannot_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    Verb("recap", {"segmenter": "fixed", "speech": "none", "screen": "auto", "language": "de"}).check()
+    with pytest.raises(UsageError, match=r"no segmenter called 'fixt': there are .*; did you mean 'fixed'"):
+        Verb("segment", {"segmenter": "fixt"}).check()
+    monkeypatch.setattr("longshot.registry._installed", lambda package: False)
+    with pytest.raises(MissingPackage, match="pip install 'longshot\\[sphinx\\]'"):
+        Verb("transcribe", {"speech": "sphinx"}).check()
+
+
 # --- a whole batch, killed
 
 BATCH = """
 import sys
 from longshot.journal import Journal
 from longshot.scaling.local import run
-from test_scaling import log_and_wait
+from tests.chores import log_and_wait
 
 if __name__ == "__main__":
     folder, count = sys.argv[1], int(sys.argv[2])
@@ -216,7 +279,7 @@ if __name__ == "__main__":
 def start_batch(folder: Path, count: int) -> subprocess.Popen[bytes]:
     script = folder / "batch.py"
     script.write_text(BATCH)
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
     return subprocess.Popen(
         [sys.executable, str(script), str(folder), str(count)],
         stdout=subprocess.PIPE,

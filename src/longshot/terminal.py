@@ -11,6 +11,7 @@ import textwrap
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -35,6 +36,7 @@ _WRITTEN = Style(color="yellow")
 _BAD = Style(color="red")
 _LEAVES = ("speech", "screen")
 _LONGEST_QUOTE = 240
+_ENOUGH = 24  # letters that show that a line is quoted, which may be quoted in part
 _PATIENCE = 30.0  # seconds between two lines of progress where no line can be redrawn
 
 
@@ -74,23 +76,22 @@ def show(
         parts.append(outline(tracks, link=link))
     else:
         parts += [listing(track, link=link) for track in tracks]
-    parts += [Text(plain(track.source.note), _QUIET) for track in _with_new_notes(tracks)]
+    notes = dict.fromkeys(plain(track.source.note) for track in tracks if track.source.note)
+    parts += [Text(f"\n{note}" if number == 0 else note, _QUIET) for number, note in enumerate(notes)]
     return Group(*parts)
 
 
 def outline(tracks: Sequence[Track], *, link: str = "") -> RenderableType:
     """Levels inside levels: what the whole video is, its segments with their times, the clips beneath them.
 
-    What is said and what is written on screen stand under the finest caption that holds them.
+    What is said and what is written on screen stand under the finest caption that holds them, unless the captions
+    quote it already.
     """
-    levels = [track for track in tracks if track.level not in (*_LEAVES, "shot")]
-    leaves = {track.level: track for track in tracks if track.level in _LEAVES}
-    known = {track.id_of(i): (depth, caption) for depth, track in enumerate(levels) for i, caption in enumerate(track)}
-    top = levels[0]
+    plan = _Plan.of(tracks, link)
     forest = []
-    for caption in top:
-        tree = Tree(_label(caption, levels, 0, leaves, link), guide_style=_QUIET)
-        _grow(tree, caption, levels, 0, known, leaves, link)
+    for caption in plan.levels[0]:
+        tree = Tree(plan.label(caption, 0), guide_style=_QUIET)
+        plan.grow(tree, caption, 0)
         forest.append(tree)
     return Group(*forest)
 
@@ -103,62 +104,71 @@ def listing(track: Track, *, link: str = "") -> RenderableType:
         if track.level in _LEAVES:
             table.add_row(_time(caption, link), words)
         else:
-            table.add_row(_time(caption, link, end=True), Text(f"{caption.span.length:.2f} s", _QUIET), words)
+            table.add_row(
+                _time(caption, link, end=True, exact=True), Text(f"{caption.span.length:.2f} s", _QUIET), words
+            )
     return table if len(track) else Text(f"no {track.level}", _QUIET)
 
 
-def _grow(
-    tree: Tree,
-    caption: Caption,
-    levels: Sequence[Track],
-    depth: int,
-    known: Mapping[str, tuple[int, Caption]],
-    leaves: Mapping[str, Track],
-    link: str,
-) -> None:
-    for below, child in _children(caption, levels, depth, known):
-        branch = tree.add(_label(child, levels, below, leaves, link))
-        _grow(branch, child, levels, below, known, leaves, link)
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What an outline is drawn from. known: captions by id, with the depth of their level. quoted: the letters of
+    all that the finest captions say.
+    """
 
+    levels: tuple[Track, ...]
+    leaves: Mapping[str, Track]
+    known: Mapping[str, tuple[int, Caption]]
+    quoted: str
+    link: str
 
-def _children(
-    caption: Caption, levels: Sequence[Track], depth: int, known: Mapping[str, tuple[int, Caption]]
-) -> list[tuple[int, Caption]]:
-    """The captions under one, with the depth of their level; by time where it does not name them."""
-    named = [known[id] for id in caption.details.get("children", ()) if id in known]
-    if named or depth + 1 >= len(levels):
-        return named
-    return [(depth + 1, child) for child in levels[depth + 1].within(caption.span)]
+    @classmethod
+    def of(cls, tracks: Sequence[Track], link: str) -> _Plan:
+        levels = tuple(track for track in tracks if track.level not in (*_LEAVES, "shot"))
+        leaves = {track.level: track for track in tracks if track.level in _LEAVES}
+        known = {
+            track.id_of(i): (depth, caption) for depth, track in enumerate(levels) for i, caption in enumerate(track)
+        }
+        return cls(levels, leaves, known, _letters(" ".join(caption.text for caption in levels[-1])), link)
 
+    def grow(self, tree: Tree, caption: Caption, depth: int) -> None:
+        for below, child in self.children(caption, depth):
+            self.grow(tree.add(self.label(child, below)), child, below)
 
-def _label(
-    caption: Caption, levels: Sequence[Track], depth: int, leaves: Mapping[str, Track], link: str
-) -> RenderableType:
-    level = levels[depth].level
-    finest = depth + 1 == len(levels)
-    title = plain(str(caption.details.get("title", "")))
-    lines: list[RenderableType] = [Text(title, _TITLE)] if title else []
-    lines.append(Text(plain(caption.text)))
-    if finest:
-        lines += _spoken_and_written(caption, leaves)
-    if level == "video":  # its time is the heading's
-        return Padding(Group(*lines), (0, 0, 1 if depth + 1 < len(levels) else 0, 0))
-    table = _grid(2)
-    table.add_row(_time(caption, link, end=not finest), Group(*lines))
-    return table
+    def children(self, caption: Caption, depth: int) -> list[tuple[int, Caption]]:
+        """The captions under one, with the depth of their level; by time where it does not name them."""
+        named = [self.known[id] for id in caption.details.get("children", ()) if id in self.known]
+        if named or depth + 1 >= len(self.levels):
+            return named
+        return [(depth + 1, child) for child in self.levels[depth + 1].within(caption.span)]
 
+    def label(self, caption: Caption, depth: int) -> RenderableType:
+        """The words of a caption, with its time and, on the finest level, what is said and written in it."""
+        finest = depth + 1 == len(self.levels)
+        title = Text(plain(str(caption.details.get("title", ""))), _TITLE)
+        words = [Text(plain(caption.text)), *(self.spoken_and_written(caption) if finest else ())]
+        if depth == 0 and self.levels[0].level == "video":  # its time is the heading's, and so is its name
+            below = 0 if finest else 1
+            return Padding(Group(*words), (0, 0, below, 0))
+        if finest:
+            table = _grid(2)
+            table.add_row(_time(caption, self.link), Group(*([title] if title else []), *words))
+            return table
+        alone = len(self.levels[depth]) == 1  # it would say again what stands above it
+        return Group(Text.assemble(_time(caption, self.link, end=True), "  ", title), *([] if alone else words))
 
-def _spoken_and_written(caption: Caption, leaves: Mapping[str, Track]) -> Iterator[Text]:
-    """What is said and written in a caption's time, unless its own words quote it."""
-    own = _letters(caption.text)
-    speech = leaves.get("speech")
-    said = " ".join(line.text for line in speech.within(caption.span)) if speech else ""
-    if said and _letters(said)[:60] not in own:
-        yield Text(f"“{textwrap.shorten(plain(said), _LONGEST_QUOTE, placeholder=' …')}”", _SAID)
-    screen = leaves.get("screen")
-    for text in dict.fromkeys(plain(line.text) for line in screen.within(caption.span)) if screen else ():
-        if _letters(text) not in own:
+    def spoken_and_written(self, caption: Caption) -> Iterator[Text]:
+        """What is said and written in a caption's time and quoted nowhere on its level."""
+        said = plain(" ".join(line.text for line in self.unquoted("speech", caption)))
+        if said:
+            yield Text(f"“{textwrap.shorten(said, _LONGEST_QUOTE, placeholder=' …')}”", _SAID)
+        for text in dict.fromkeys(plain(line.text) for line in self.unquoted("screen", caption)):
             yield Text.assemble(("on screen: ", _QUIET), (text, _WRITTEN))
+
+    def unquoted(self, level: str, caption: Caption) -> list[Caption]:
+        track = self.leaves.get(level)
+        lines = track.within(caption.span) if track else ()
+        return [line for line in lines if _letters(line.text)[:_ENOUGH] not in self.quoted]
 
 
 def _letters(text: str) -> str:
@@ -191,14 +201,6 @@ def counted(number: int, level: str) -> str:
     return f"{number} {head}s {rest}".rstrip()
 
 
-def _with_new_notes(tracks: Iterable[Track]) -> Iterator[Track]:
-    seen = set()
-    for track in tracks:
-        if track.source.note and track.source.note not in seen:
-            seen.add(track.source.note)
-            yield track
-
-
 def _grid(columns: int) -> Table:
     table = Table.grid(padding=(0, 2, 0, 0))
     for _ in range(columns - 1):
@@ -207,13 +209,20 @@ def _grid(columns: int) -> Table:
     return table
 
 
-def _time(caption: Caption, link: str, *, end: bool = False) -> Text:
+def _time(caption: Caption, link: str, *, end: bool = False, exact: bool = False) -> Text:
     """The caption's start, and its end where asked for; a click on either opens the file there."""
-    text = Text(clock(caption.span.start), _at(link, caption.span.start))
+    spell = _hundredths if exact else clock
+    text = Text(spell(caption.span.start), _at(link, caption.span.start))
     if end:
         text.append("–", _QUIET)
-        text.append(clock(caption.span.end), _at(link, caption.span.end))
+        text.append(spell(caption.span.end), _at(link, caption.span.end))
     return text
+
+
+def _hundredths(second: float) -> str:
+    """A time where frames matter: 63.486 gives 1:03.48."""
+    whole = int(max(second, 0.0) * 100 + 1e-6)
+    return f"{clock(whole // 100)}.{whole % 100:02d}"
 
 
 def _at(link: str, second: float) -> Style:

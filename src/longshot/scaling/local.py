@@ -19,7 +19,7 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from multiprocessing import connection, get_context, resource_tracker
 from multiprocessing.connection import Connection
@@ -38,6 +38,7 @@ Work = Callable[[Item, Progress], Any]
 
 # What `recap` of a long video may need; the default number of workers keeps to the memory that is free.
 WORKER_BYTES = 700 << 20
+_START_SECONDS = 120.0  # a new process may take this long to begin
 _PROGRESS_SECONDS = 0.1  # workers report at most this often
 
 
@@ -138,13 +139,17 @@ def _first_line(path: Path) -> str:
 
 @dataclass(slots=True)
 class _Worker:
-    """One process with what it has in hand: `index` of the item, None when it waits for one."""
+    """One process with what it has in hand: `index` of the item, None when it waits for one.
+
+    begun: it has taken the item up, after importing what it needs; the item's time runs from then.
+    """
 
     process: SpawnProcess
     pipe: Connection
     index: int | None = None
     deadline: float | None = None
     share: float = 0.0
+    begun: bool = False
 
 
 @dataclass
@@ -209,7 +214,8 @@ class _Batch(Generic[Item]):
             _send(worker, self.items[index])  # when this one is gone too, `_listen` finds out and says why
         worker.index = index
         worker.share = 0.0
-        worker.deadline = None if self.seconds is None else time.monotonic() + self.seconds
+        worker.begun = False
+        worker.deadline = None if self.seconds is None else time.monotonic() + self.seconds + _START_SECONDS
 
     def _listen(self) -> None:
         """Wait until a worker says something, ends, or runs out of time."""
@@ -232,6 +238,9 @@ class _Batch(Generic[Item]):
             self._give_up(worker, _cause(worker.process.exitcode))
             return
         if isinstance(message, float):
+            if not worker.begun and self.seconds is not None:
+                worker.deadline = time.monotonic() + self.seconds
+            worker.begun = True
             worker.share = message
             self._report()
             return
@@ -339,22 +348,24 @@ def _cause(code: int | None) -> str:
 
 
 def _serve(pipe: Connection, work: Work[Any]) -> None:
-    """Work on what comes through the pipe until it closes."""
+    """Work on what comes through the pipe until the other end closes it."""
     _end_with_parent()
     # What a library prints must not land among the results.
     os.dup2(2, 1)
-    while True:
-        try:
+    with suppress(EOFError, OSError):
+        while True:
             item = pipe.recv()
-        except (EOFError, OSError):
-            return
-        end = _attempt(work, item, _Reporter(pipe))
-        try:
-            message = ForkingPickler.dumps(end)
-        except Exception as error:
-            reason = f"{item}: its result cannot be sent between processes ({_one_line(error)})"
-            message = ForkingPickler.dumps((State.FAILED, None, reason, traceback.format_exc()))
-        pipe.send_bytes(message)
+            pipe.send(0.0)
+            pipe.send_bytes(_packed(item, _attempt(work, item, _Reporter(pipe))))
+
+
+def _packed(item: Any, end: tuple[State, Any, str, str]) -> memoryview:
+    """The end of an item as bytes; an end that says so when its value cannot be sent."""
+    try:
+        return ForkingPickler.dumps(end)
+    except Exception as error:
+        reason = f"{item}: its result cannot be sent between processes ({_one_line(error)})"
+        return ForkingPickler.dumps((State.FAILED, None, reason, traceback.format_exc()))
 
 
 def _attempt(work: Work[Any], item: Any, progress: Progress) -> tuple[State, Any, str, str]:
