@@ -13,7 +13,7 @@ import pytest
 from longshot.captioning import describe as describing
 from longshot.captioning.describe import PictureKeeper, describe, look
 from longshot.captioning.transcribe import Heard
-from longshot.contracts import Description, Frames, Glance, Scene
+from longshot.contracts import Description, Frames, Glance, Progress, Scene
 from longshot.errors import LongshotError, MediaError, NoPictures, UsageError
 from longshot.timeline import Caption, Source, Span, Track
 from longshot.video import Video, open_video
@@ -230,6 +230,25 @@ def test_an_error_of_a_watcher_ends_the_pass_and_comes_out(film: Path) -> None:
 
     with pytest.raises(LongshotError, match="cannot look"):
         describe(film, describer=Broken(), segmenter=Thirds(), screen=False)
+
+
+@pytest.mark.parametrize("speech", ["none", "auto"])
+def test_progress_is_that_of_the_slowest_and_never_goes_back(
+    film: Path, monkeypatch: pytest.MonkeyPatch, speech: str
+) -> None:
+    told: list[tuple[float, float]] = []
+
+    def listen(video: Video, *, progress: Progress, **_: object) -> Heard:
+        for second in range(7):
+            progress(float(second), 6.0)
+        return Heard(Track("v", "speech", Source("transcribe"), ()), "sphinx", ())
+
+    monkeypatch.setattr(describing, "hear", listen)
+    look_on = lambda done, total: told.append((done, total))  # noqa: E731
+    describe(film, describer=Teller(), segmenter=Thirds(), speech=speech, screen=False, progress=look_on)
+    assert told == sorted(told)
+    assert {total for _, total in told} == {12.0}
+    assert told[-1][0] == pytest.approx(12.0, abs=0.5)
 
 
 def test_one_picture(tmp_path: Path) -> None:

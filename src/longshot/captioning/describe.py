@@ -147,7 +147,7 @@ def look(
     A file without pictures is only heard.
     """
     teller = registry.load("describers", describer) if isinstance(describer, str) else describer
-    parts = _Parts(progress, video.duration, 1 + (video.has_video and speech != "none"))
+    parts = _Parts(progress, video.duration)
     with ThreadPoolExecutor(max_workers=1) as beside:
         hearing = beside.submit(_hear, video, speech=speech, language=language, progress=parts.part())
         if not video.has_video:
@@ -305,25 +305,26 @@ class PictureKeeper:
 
 
 class _Parts:
-    """One progress made of several that run at once, each worth the same."""
+    """One progress made of several that run at once: as far as the slowest of those that have begun."""
 
-    def __init__(self, progress: Progress | None, seconds: float, count: int) -> None:
+    def __init__(self, progress: Progress | None, seconds: float) -> None:
         self._progress = progress
         self._seconds = seconds
-        self._shares = [0.0] * count
-        self._next = 0
+        self._shares: dict[int, float] = {}
+        self._told = 0.0
+        self._count = 0
         self._lock = Lock()
 
     def part(self) -> Progress | None:
         """The progress to give to one of them."""
         if self._progress is None:
             return None
-        place, self._next = self._next, self._next + 1
+        place, self._count = self._count, self._count + 1
         return lambda done, total: self._report(place, done / total if total > 0 else 1.0)
 
     def _report(self, place: int, share: float) -> None:
         with self._lock:
-            self._shares[place] = min(1.0, max(share, self._shares[place]))
-            done = sum(self._shares) / len(self._shares)
-        if self._progress is not None:
-            self._progress(done * self._seconds, self._seconds)
+            self._shares[place] = min(1.0, share)
+            self._told = max(self._told, min(self._shares.values()))
+            if self._progress is not None:
+                self._progress(self._told * self._seconds, self._seconds)

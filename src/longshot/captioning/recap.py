@@ -246,7 +246,7 @@ class _Known:
             given = [c.text for c in self.chapters if abs(c.span.start - span.start) <= 2.0 and c.text]
             if level == "video":
                 # People know a video by a title on screen or by its file's name, not by one of its quotes.
-                headlines = {writing.text for writing in summary.written}
+                headlines = {writing.head for writing in summary.written}
                 given = [*(t for t in summary.titles[:1] if t in headlines), Path(self.name).stem]
             candidates = [*given, *summary.titles, f"{level.capitalize()} {number}"]
             title = next((t for t in candidates if t.casefold() not in taken), candidates[0])

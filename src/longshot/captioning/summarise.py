@@ -11,7 +11,7 @@ import unicodedata
 from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import log
 from typing import Any
@@ -208,11 +208,12 @@ def _sentence(pieces: Sequence[_Piece], *, rough: bool) -> Sentence:
 class Writing:
     """Something written on screen: its words, every span that shows it, and the ids of those captions.
 
-    rank: how much it looks like a headline, 0..1. lasting: True when it stands there for most of the video (a
-    watermark, a channel's name).
+    head: its first row when it is long, else all of it. rank: how much that looks like a headline, 0..1. lasting: True
+    when it stands there for most of the video (a watermark, a channel's name).
     """
 
     text: str
+    head: str
     spans: tuple[Span, ...]
     ids: tuple[str, ...]
     words: tuple[str, ...]
@@ -227,7 +228,7 @@ class Writing:
         if not kept:
             return None
         spans, ids = tuple(self.spans[i] for i in kept), tuple(self.ids[i] for i in kept)
-        return Writing(self.text, spans, ids, self.words, self.rank, self.lasting)
+        return replace(self, spans=spans, ids=ids)
 
 
 def writings(screen: Track | None, *, said: Sequence[Sentence] = ()) -> tuple[Writing, ...]:
@@ -253,23 +254,27 @@ def writings(screen: Track | None, *, said: Sequence[Sentence] = ()) -> tuple[Wr
 
 def _writing(key: tuple[str, ...], found: Sequence[Line], length: float) -> Writing:
     shown = sum(line.caption.span.length for line in found)
-    text = max((_rows_joined(line.caption.text) for line in found), key=len)
+    rows = max((_rows(line.caption.text) for line in found), key=lambda rows: sum(map(len, rows)))
+    text = " / ".join(rows)
+    head = text if len(text) <= TITLE_LENGTH else rows[0]
     return Writing(
         text=text,
+        head=head,
         spans=tuple(line.caption.span for line in found),
         ids=tuple(line.id for line in found),
         words=key,
-        rank=_headline_rank(text, key, found),
+        rank=_headline_rank(head, found),
         lasting=length > 30 and shown > 0.5 * length,
     )
 
 
-def _rows_joined(text: str) -> str:
-    return " / ".join(row for row in (" ".join(row.split()) for row in text.splitlines()) if row)
+def _rows(text: str) -> list[str]:
+    return [row for row in (" ".join(row.split()) for row in text.splitlines()) if row]
 
 
-def _headline_rank(text: str, key: Sequence[str], found: Sequence[Line]) -> float:
+def _headline_rank(text: str, found: Sequence[Line]) -> float:
     """How much a wording looks like a headline: a few words, mostly letters, large, surely read."""
+    key = words(text)
     letters = sum(letter.isalpha() or letter.isspace() for letter in text) / len(text)
     brevity = 1.0 if 2 <= len(key) <= 8 else 0.7 if len(key) == 1 and len(text) >= 4 else 0.4
     fits = 1.0 if len(text) <= TITLE_LENGTH else 0.5
@@ -287,19 +292,26 @@ def _letter_height(details: Mapping[str, Any]) -> float:
 
 
 def _is_subtitle(key: Sequence[str], found: Sequence[Line], said: Sequence[Sentence], starts: Sequence[float]) -> bool:
-    """True when a wording of some length is, for the most part, being said while it is shown."""
-    if len(key) < 3 or not said:
+    """True when a wording low in the picture is, for the most part and in its order, being said while it is shown."""
+    if len(key) < 3 or not said or min(_top(line.caption.details) for line in found) < _LOW:
         return False
-    spoken: set[str] = set()
+    spoken: set[tuple[str, str]] = set()
     for line in found:
         first = max(0, bisect_left(starts, line.caption.span.start - 2.0) - 2)
         last = bisect_left(starts, line.caption.span.end + 2.0)
         for sentence in said[first:last]:
-            spoken.update(sentence.words)
-    return sum(word in spoken for word in key) >= 0.7 * len(key)
+            spoken.update(pairwise(sentence.words))
+    pairs = list(pairwise(key))
+    return sum(pair in spoken for pair in pairs) >= 0.6 * len(pairs)
 
 
+_LOW = 0.6  # how far down the picture subtitles begin at the highest
 _WORTHY, _HEADLINE = 0.15, 0.45  # ranks from which writing is worth quoting, and worth heading a segment
+
+
+def _top(details: Mapping[str, Any]) -> float:
+    """How far down the picture a writing begins, 0..1; 1 when nobody measured it."""
+    return float(details["box"][1]) if "box" in details else 1.0
 
 
 # --- what is central
@@ -693,8 +705,8 @@ def _titles(
     material: Material, said: Sequence[Sentence], written: Sequence[Writing], seen: Sequence[Line], corpus: Corpus
 ) -> tuple[str, ...]:
     """Headings for a span, best first: a headline on screen, what is talked about again and again, a quote, a scene."""
-    headlines = [w for w in written if w.rank >= _HEADLINE and len(w.text) <= TITLE_LENGTH and not w.lasting]
-    found = [w.text for w in sorted(headlines, key=lambda w: (-round(w.rank, 2), w.spans[0]))]
+    headlines = [w for w in written if w.rank >= _HEADLINE and len(w.head) <= TITLE_LENGTH and not w.lasting]
+    found = [w.head for w in sorted(headlines, key=lambda w: (-round(w.rank, 2), w.spans[0]))]
     clear = [s for s in material.said if not s.rough]
     clear = [s for s in clear if s.whole] or clear
     phrase = key_phrase(clear, corpus)
