@@ -510,8 +510,8 @@ def test_sphinx_is_asked_only_for_what_it_can(monkeypatch: pytest.MonkeyPatch, t
 
 
 def soundtrack(kind: str) -> np.ndarray[Any, np.dtype[np.float32]]:
-    """Six seconds, a whole number of the voice detector's frames, without a word in them."""
-    random, seconds = np.random.default_rng(3), 6
+    """Three seconds, a whole number of the voice detector's frames, without a word in them."""
+    random, seconds = np.random.default_rng(3), 3
     t = np.arange(seconds * RATE) / RATE
     if kind == "hiss":
         return random.normal(0, 0.1, len(t)).astype(np.float32)
