@@ -420,7 +420,6 @@ class FakeDecoder:
     heard: ClassVar[list[int]] = []
 
     def __init__(self, **options: Any) -> None:
-        type(self).heard = []
         self.lines = iter(self.again if "lw" in options else self.script)
 
     def start_utt(self) -> None:
@@ -448,7 +447,7 @@ def fake_sphinx(
     package = ModuleType("pocketsphinx")
     package.Decoder, package.Endpointer = FakeDecoder, FakeEndpointer  # type: ignore[attr-defined]
     package.Vad = SimpleNamespace(MEDIUM_STRICT=2)  # type: ignore[attr-defined]
-    FakeDecoder.script, FakeDecoder.again = script, again or []
+    FakeDecoder.script, FakeDecoder.again, FakeDecoder.heard = script, again or [], []
     return opened_with(monkeypatch, "sphinx", package)
 
 

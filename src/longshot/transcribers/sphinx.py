@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from difflib import SequenceMatcher
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -83,21 +84,32 @@ class Sphinx:
         """What was understood as a track of level "speech"; None without sound or for another language than English."""
         if self.why_not(video, language=language):
             return None
-        decoder = pocketsphinx.Decoder(samprate=_RATE, loglevel="FATAL")
-        second = pocketsphinx.Decoder(samprate=_RATE, loglevel="FATAL", lw=_SECOND_WEIGHT)
+        hearings = _Hearings()
         sounds = listen(video, rate=_RATE, language=language)
         tally = _Tally()
         captions: list[Caption] = []
         for piece in _voices(_told(sounds, video.duration, progress)):
-            words = _words(decoder, piece)
+            words = _words(hearings.first, piece)
             tally.pieces += 1
-            if _is_speech(words, piece) and _agreed(words, _words(second, piece)):
+            if _is_speech(words, piece) and _agreed(words, _words(hearings.second, piece)):
                 captions += captions_of(words)
             else:
                 tally.dropped += 1
         notes = ["rough: made by sphinx, expect wrong words", str(tally), str(sounds.damage)]
         source = Source("transcribe", "sphinx", _version(), {"language": "en"}, "; ".join(n for n in notes if n))
         return Track(video.id, "speech", source, tuple(captions), video.name, video.duration)
+
+
+class _Hearings:
+    """The two decoders; the second is opened when there is something to confirm."""
+
+    @cached_property
+    def first(self) -> Any:
+        return pocketsphinx.Decoder(samprate=_RATE, loglevel="FATAL")
+
+    @cached_property
+    def second(self) -> Any:
+        return pocketsphinx.Decoder(samprate=_RATE, loglevel="FATAL", lw=_SECOND_WEIGHT)
 
 
 def _version() -> str:
