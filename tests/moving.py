@@ -5,6 +5,7 @@ A `Shot` says where the camera looks at each second; `film` gives the Glances th
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
@@ -31,6 +32,7 @@ Shot = Callable[[float], View]
 Painter = Callable[[NDArray[np.float64], float], NDArray[np.float64]]
 
 
+@functools.cache
 def plane(seed: int, *, size: int = 1024, colour: tuple[int, int, int] = (120, 120, 120)) -> NDArray[np.float64]:
     """A painted plane (size, size, 3) that tiles: cloudy noise around one colour, as structured as a photograph."""
     random = np.random.default_rng(seed)
@@ -44,6 +46,10 @@ def plane(seed: int, *, size: int = 1024, colour: tuple[int, int, int] = (120, 1
 
 def look_at(painted: NDArray[np.float64], view: View) -> NDArray[np.float64]:
     """The picture (144, 256, 3) that the camera sees of a plane."""
+    if not view.roll:
+        columns = (np.arange(WIDTH) + 0.5 - WIDTH / 2) / view.zoom + view.right * WIDTH
+        rows = (np.arange(HEIGHT) + 0.5 - HEIGHT / 2) / view.zoom + view.down * WIDTH
+        return _between(_between(painted, rows, 0), columns, 1)
     x, y = np.meshgrid(np.arange(WIDTH) + 0.5 - WIDTH / 2, np.arange(HEIGHT) + 0.5 - HEIGHT / 2)
     angle = np.radians(view.roll)
     column = (np.cos(angle) * x + np.sin(angle) * y) / view.zoom + view.right * WIDTH
@@ -55,6 +61,16 @@ def look_at(painted: NDArray[np.float64], view: View) -> NDArray[np.float64]:
     upper = corner[0][0] * (1 - across) + corner[0][1] * across
     lower = corner[1][0] * (1 - across) + corner[1][1] * across
     return np.asarray(upper * (1 - along) + lower * along)
+
+
+def _between(values: NDArray[np.float64], where: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
+    """Values at fractional places along one axis of a tiling plane."""
+    first = np.floor(where).astype(int)
+    shape = [1, 1, 1]
+    shape[axis] = -1
+    part = (where - first).reshape(shape)
+    size = values.shape[axis]
+    return values.take(first % size, axis) * (1 - part) + values.take((first + 1) % size, axis) * part
 
 
 def pictures(

@@ -7,8 +7,8 @@ content: when the camera pans right, the content moves left and `right` is negat
     tracker = Tracker()
     for glance in scan:                       # every frame's luma, (T, 36, 64)
         tracker.see(glance.times, glance.luma, aspect=16 / 9)
-    tracker.steps()                           # one row about every 0.15 s: shake, quick moves
-    tracker.strides()                         # one row about every 0.5 s: slow moves, what moves by itself
+    tracker.steps()                           # one row about every 0.2 s: shake, quick moves
+    tracker.strides()                         # one row about every 0.4 s: slow moves, what moves by itself
 """
 
 from __future__ import annotations
@@ -30,11 +30,12 @@ if TYPE_CHECKING:
 ROWS, COLUMNS = 36, 64
 CELL_ROWS, CELL_COLUMNS = 6, 8  # cells per picture; each is 6 x 8 coarse pixels
 
-STEP, STRIDE, LONGEST = 0.145, 0.48, 1.1  # seconds between the two pictures of a row
+STEP, STRIDE, LONGEST = 0.19, 0.38, 1.1  # seconds between the two pictures of a row
 
 _ROUGH, _FINE = 4, 3  # most iterations on halved and on whole pictures
 _CHUNK = 16
 _TEXTURE = 4.0  # mean squared gradient (levels per coarse pixel) from which a cell can show where it went
+_HARD = 30.0  # squared gradient at which a pixel has half of the most it can weigh
 _DOUBTFUL = 0.6  # share below which other first guesses are tried
 _SUPPORT = 0.55  # share of the textured cells that must agree before it is called the camera
 _STILL = 0.12  # mean absolute difference (levels) below which two pictures are the same one
@@ -86,6 +87,10 @@ class _Fit:
     known: NDArray[np.bool_]
     moving: NDArray[np.uint8]
     textured: NDArray[np.bool_]
+
+    def only(self, which: NDArray[np.bool_]) -> _Fit:
+        """The pairs where `which` holds."""
+        return _Fit(*(getattr(self, field.name)[which] for field in fields(self)))
 
     def replace(self, where: NDArray[np.bool_], other: _Fit) -> None:
         """Take the rows `where` from `other`, which holds just those rows."""
@@ -171,6 +176,8 @@ class _Pairs:
         self.before, self.after = _soften(before).reshape(count, -1), _soften(after).reshape(count, -1)
         across, along = (part.reshape(count, -1) for part in _gradients(self.before.reshape(before.shape)))
         self.energy = (across * across + along * along) * self.mask
+        # A few hard edges on a subject must not outweigh the soft rest of the picture.
+        self.vote = self.mask * np.float32(_HARD) / (self.energy + np.float32(_HARD))
         across, along = across * np.float32(grid.per_x), along * np.float32(grid.per_y)
         level = self.before - self.before.mean(axis=1, keepdims=True)
         self.slopes = np.stack(
@@ -183,7 +190,7 @@ class _Pairs:
         """The pairs where `which` holds."""
         part = object.__new__(_Pairs)
         part.grid = self.grid
-        for name in ("mask", "before", "after", "energy", "slopes"):
+        for name in ("mask", "before", "after", "energy", "vote", "slopes"):
             setattr(part, name, getattr(self, name)[which])
         return part
 
@@ -200,7 +207,7 @@ class _Pairs:
         for _ in range(iterations):
             error, counted = self.residual(parameters)
             spread = np.maximum(np.median(np.abs(error[:, ::5]), axis=1, keepdims=True) * 3.0, 2.0)
-            weight = counted / (1 + (error / spread) ** 2) ** 2
+            weight = counted * self.vote / (1 + (error / spread) ** 2) ** 2
             weighted = self.slopes * weight[:, None]
             system = weighted @ self.slopes.transpose(0, 2, 1)
             diagonal = np.einsum("bii->bi", system)
@@ -284,7 +291,7 @@ def _retry(rough: _Pairs, pairs: _Pairs, fit: _Fit, start: Floats) -> None:
     better = again.support > fit.support[doubtful] + 0.1
     where = np.zeros_like(doubtful)
     where[doubtful] = better
-    fit.replace(where, _Fit(*(getattr(again, field.name)[better] for field in fields(again))))
+    fit.replace(where, again.only(better))
 
 
 def register(
@@ -305,16 +312,26 @@ def register(
     first = np.zeros((len(before), 6), np.float32)
     if start is not None:
         first[:, :4] = start
-        first[:, 2] = np.expm1(first[:, 2])
-        first[:, 3] = np.radians(first[:, 3])
+        first[:, 2] = np.exp(start[:, 2]) * np.cos(np.radians(start[:, 3])) - 1
+        first[:, 3] = np.exp(start[:, 2]) * np.sin(np.radians(start[:, 3]))
     parts = [
         _fit_chunk(before[at : at + _CHUNK], after[at : at + _CHUNK], first[at : at + _CHUNK], aspect)
         for at in range(0, len(before), _CHUNK)
     ]
     fit = _Fit(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(_Fit)))
     moves = fit.parameters[:, :4].copy()
-    moves[:, 2] = np.log1p(moves[:, 2])
-    moves[:, 3] = np.degrees(moves[:, 3])
+    moves[:, 2] = np.log(np.hypot(1 + fit.parameters[:, 2], fit.parameters[:, 3]))
+    moves[:, 3] = np.degrees(np.arctan2(fit.parameters[:, 3], 1 + fit.parameters[:, 2]))
+    return moves, fit
+
+
+def _register_changed(before: Floats, after: Floats, changed: NDArray[np.bool_], aspect: float) -> tuple[Floats, _Fit]:
+    """As `register`, without work for pairs of the same picture: these are judged at rest."""
+    moves = np.zeros((len(before), 4), np.float32)
+    fit = _Pairs(before, after, _Grid(aspect)).judge(np.zeros((len(before), 6), np.float32))
+    if changed.any():
+        moves[changed], found = register(before[changed], after[changed], aspect=aspect)
+        fit.replace(changed, found)
     return moves, fit
 
 
@@ -372,7 +389,7 @@ class Tracker:
         self._last = (float(moments[-1]), pictures[-1].copy())
 
     def steps(self) -> Moves:
-        """Rows about 0.15 s long (or one frame, where frames are further apart)."""
+        """Rows about 0.2 s long (or one frame, where frames are further apart)."""
         return self._steps.table()
 
     def strides(self) -> Moves:
@@ -396,12 +413,11 @@ class Tracker:
             return
         pairs = np.stack([moments[:-1], moments[1:]], axis=1)
         near = np.diff(moments) <= LONGEST
-        moves, fit = register(pictures[:-1], pictures[1:], aspect=aspect)
-        same = np.abs(np.diff(pictures, axis=0)).mean(axis=(1, 2)) < _STILL
-        moves[same] = 0
-        self._steps.add(pairs[near], moves[near], _Fit(*(getattr(fit, field.name)[near] for field in fields(fit))))
+        changed = np.abs(np.diff(pictures, axis=0)).mean(axis=(1, 2))
+        moves, fit = _register_changed(pictures[:-1], pictures[1:], changed > _STILL, aspect)
+        self._steps.add(pairs[near], moves[near], fit.only(near))
         # A pair that little explains is a cut or near it: no stride reaches across.
-        broken = ~near | (fit.support < 0.3) & (np.abs(np.diff(pictures, axis=0)).mean(axis=(1, 2)) > 12)
+        broken = ~near | (fit.support < 0.3) & (changed > 12)
         self._stride(moments, pictures, moves, broken, aspect)
 
     def _stride(

@@ -53,9 +53,14 @@ def _split(thumb: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.fl
 
 def _pattern(luma: NDArray[np.float32]) -> NDArray[np.float32]:
     """Brightness against its neighbourhood: light falling differently changes levels more than patterns."""
-    padded = np.pad(luma, 2, mode="edge")
-    windows = np.lib.stride_tricks.sliding_window_view(padded, (5, 5))
-    return np.asarray(luma - windows.mean(axis=(2, 3)), np.float32)
+    return np.asarray(_blur(luma, 3) - _blur(luma, 7), np.float32)
+
+
+def _blur(luma: NDArray[np.float32], width: int) -> NDArray[np.float32]:
+    """Means over squares of an odd width."""
+    sums = np.pad(luma, (width // 2 + 1, width // 2), mode="edge").cumsum(axis=0).cumsum(axis=1)
+    boxes = sums[width:, width:] - sums[:-width, width:] - sums[width:, :-width] + sums[:-width, :-width]
+    return np.asarray(boxes / (width * width), np.float32)
 
 
 def structure(thumb: NDArray[np.uint8]) -> float:

@@ -23,7 +23,7 @@ _SLOWEST = 0.011  # widths per second; slower drift is called still
 _SHORTEST = 0.028  # widths; a move that goes less far is called still
 _MOST_ROWS = 200
 _STEADY, _SHAKY = 0.0022, 0.009  # widths of sway: below steady, above shaky
-_WINDOW = 7  # steps averaged as the path the camera means to take
+_WINDOW = 5  # steps averaged as the path the camera means to take
 
 
 @dataclass(frozen=True, slots=True)

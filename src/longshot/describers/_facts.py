@@ -21,6 +21,7 @@ _MOVES = 7.0  # levels left in a cell, after the camera's part, from which somet
 _FROZEN = 0.22  # mean difference of two frames, levels, up to which they are the same picture
 _GREY = 2.6  # mean distance from grey in the chroma plane below which a picture is black and white
 _FAMILY_NAMES = tuple(dict.fromkeys(FAMILIES))
+_EDGE = 0.09  # seconds at either end of a scene from which no sampled picture is taken
 _DULL = ("black", "grey", "white", "brown", "beige")
 
 
@@ -107,7 +108,9 @@ def family_of(name: str) -> str:
 def measure(seen: Seen, span: Span) -> Facts:
     """The facts of one scene."""
     frames = seen.frames().within(span.start, span.end)
-    samples = seen.samples().within(span.start, span.end)
+    # A cut found a frame or two off must not bring the neighbour's picture in.
+    inner = seen.samples().within(span.start + _EDGE, span.end - _EDGE)
+    samples = inner if len(inner) else seen.samples().within(span.start, span.end)
     steps, strides = seen.tracker.steps().within(span), seen.tracker.strides().within(span)
     black = bool(len(frames)) and bool(np.mean((frames.level < BLACK) & (frames.spread < 8)) > 0.9)
     lit = _lit(samples)
@@ -133,7 +136,7 @@ def measure(seen: Seen, span: Span) -> Facts:
 
 def _lit(samples: SampleTable) -> NDArray[np.bool_]:
     """The samples that show something: not black, as in the middle of a fade."""
-    return samples.light >= 30
+    return samples.light >= 16
 
 
 def _light(frames: FrameTable, samples: SampleTable) -> Light | None:

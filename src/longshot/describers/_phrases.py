@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -31,6 +30,7 @@ class Voice:
     """Chooses between ways of saying one thing: by the scene's start, and not as the time before."""
 
     start: float = 0.0
+    follows: bool = False  # a scene has been told before this one
     _last: dict[str, int] = field(default_factory=dict)
 
     def pick(self, kind: str, ways: Sequence[str]) -> str:
@@ -279,8 +279,10 @@ def shorten(text: str, most: int) -> str:
     if len(text) <= most:
         return text
     head = text[:most]
+    if text[most] == " ":
+        head += " "
     stop = max((match.end() for match in re.finditer(r"[.!?](?=\s)", head + " ")), default=0)
     if stop >= most * 0.5:
         return head[:stop].rstrip()
     cut = head.rfind(" ")
-    return head[: cut if cut > most * math.sqrt(0.25) else most].rstrip(" ,;:–-") + "…"
+    return head[: cut if cut > most * 0.5 else most].rstrip(" ,;:–-") + "…"

@@ -102,6 +102,7 @@ def _return(again: Return | None, starts: Sequence[float]) -> Statement | None:
 
 def _describe(scene: Scene, facts: Facts, back: Statement | None, telling: _Telling) -> Description:
     telling.voice.start = scene.span.start
+    telling.voice.follows = telling.before is not None
     told: list[Statement] = []
     also = [_length(facts)]
     picture = _picture(facts, back, telling, told, also)
@@ -211,14 +212,24 @@ def _new_stance(facts: Facts, before: Facts | None) -> bool:
 def _first_sentence(facts: Facts, look: Statement | None, stance: Statement | None, voice: Voice) -> str:
     if look is None:
         return _long(stance.says, facts, voice) if stance else ""
-    if stance is None and facts.layout is None:
-        return f"the picture is {look.says}"
     if stance is None:
-        return voice.pick("look alone", (look.says, f"the picture is {look.says}", f"a view in {look.says}"
-                          if not re.match(r"(in|dark|very|bright|dim|high|most|main|almost|a mix)\b", look.says)
-                          else f"the picture is {look.says}"))  # fmt: skip
+        return voice.pick("look alone", _look_alone(facts, look.says, follows=voice.follows))
     assert facts.camera is not None
     return voice.pick("first", _openings(facts, look.says, stance.says))
+
+
+def _look_alone(facts: Facts, look: str, *, follows: bool) -> tuple[str, ...]:
+    """Ways to say only how the picture looks."""
+    if facts.layout is None:
+        return (f"the picture is {look}",)
+    after = (f"now {look}", f"then {look}", f"next, {look}") if follows else ()
+    return (look, f"the picture is {look}", f"the picture shows {look}", *after) if _nominal(look) else (
+        look, f"the picture is {look}", *after)  # fmt: skip
+
+
+def _nominal(look: str) -> bool:
+    """Whether the words can stand as a thing shown: "brown and grey", but not "dark, mostly blue"."""
+    return not re.match(r"(in|dark,|very|bright|dim|high|most|main|almost)", look)
 
 
 def _openings(facts: Facts, look: str, stance: str) -> tuple[str, ...]:
