@@ -332,7 +332,11 @@ def test_the_best_voted_reading_wins() -> None:
         ([("— · —", 0.99), ("— · —", 0.99)], False),
         ([("X", 0.85)], False),
         ([("3", 0.97)], True),
-        ([("海", 0.95)], True),
+        ([("T", 0.94)], False),
+        ([("T", 0.94)] * 2, True),
+        ([("II", 0.97)], False),
+        ([("10", 0.97)] * 3, True),
+        ([("海", 0.97)], True),
     ],
 )
 def test_doubtful_lines_go(readings: list[tuple[str, float]], kept: bool) -> None:

@@ -19,7 +19,9 @@ from longshot.timeline import Caption, Span
 
 _SURE = 0.8  # a line seen in one reading only needs this confidence
 _LOW = 0.6  # below this a line goes, however often it was read
-_SHORT = 0.9  # one or two letters need this much: textures often look like a letter
+_SHORT = 0.9  # one or two letters need this much: textures often look like a letter ...
+_CERTAIN = 0.96  # ... and this much when they were read only once
+_STROKES = frozenset("il1o0")  # lit windows and posts read like these: one or two of them must be read three times
 _GROWTH = 3.0  # seconds: a text that is typed out is reported when complete
 _GROWN = 0.95  # a line narrower than this share of the next reading, and its beginning, was still being typed
 _FLICKER = 0.8  # seconds: the most that a line may be missed and still count as having stayed
@@ -135,9 +137,12 @@ class Line:
     @property
     def trustworthy(self) -> bool:
         """Whether it is worth a caption: read twice, or once with confidence."""
-        letters = len(plain(self.text))
-        if letters == 0 or self.score < _LOW or (letters <= 2 and self.score < _SHORT):
+        letters = plain(self.text)
+        if not letters or self.score < _LOW:
             return False
+        if len(letters) <= 2:
+            needed = 3 if set(letters) <= _STROKES else 2
+            return self.score >= _SHORT if len(self.readings) >= needed else needed == 2 and self.score >= _CERTAIN
         return len(self.readings) >= 2 or self.score >= _SURE
 
     def absorb(self, later: Line) -> None:

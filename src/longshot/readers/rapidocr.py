@@ -102,6 +102,7 @@ class _Tracked:
     line: Line
     template: Template
     last_seen: float
+    read_again: bool = False
 
 
 class ScreenWatcher:
@@ -118,6 +119,7 @@ class ScreenWatcher:
         self._times: list[float] = []
         self._last_read = float("-inf")
         self._wait = _ROUTINE
+        self._restless = False
         self._aspect = 16 / 9
 
     def see(self, glance: Glance) -> None:
@@ -159,7 +161,10 @@ class ScreenWatcher:
         if self._changes.cut_between(before, second):
             self._wait = min(self._wait, _ROUTINE)
         self._unread = (second, pixels, look) if look.moving or look.still else None
-        if look.still or self._must_confirm(second) or (look.moving and second - self._last_read >= self._wait):
+        # What has only just come may stand still by the next sample, and is better read then.
+        restless = look.moving and self._restless and second - self._last_read >= self._wait
+        self._restless = look.moving
+        if look.still or restless or self._must_confirm(second):
             self._read(second, pixels, look)
 
     def _follow(self, second: float, edges: Edges) -> None:
@@ -180,7 +185,7 @@ class ScreenWatcher:
     def _must_confirm(self, second: float) -> bool:
         """Whether a doubtful line has stayed for a second and was read only once."""
         return second - self._last_read >= 1.0 and any(
-            len(tracked.line.readings) == 1 and tracked.line.score < _CONFIRM for tracked in self._active
+            not tracked.read_again and tracked.line.score < _CONFIRM for tracked in self._active
         )
 
     def _read(self, second: float, pixels: NDArray[np.uint8], look: Look) -> None:
@@ -188,14 +193,16 @@ class ScreenWatcher:
         readings = [reading for reading in self._engine(pixels) if reading.text.strip()]
         self.cost.reading_seconds += clocks.perf_counter() - began
         self.cost.read += 1
-        begun = self._match(second, readings, look.edges)
-        self._gate.has_read(look.edges, in_vain=begun == 0)
+        for tracked in self._active:
+            tracked.read_again = True
+        found_more = self._match(second, readings, look.edges)
+        self._gate.has_read(look.edges, in_vain=not found_more)
         self._last_read = second
         self._unread = None
-        self._wait = _ROUTINE if begun else min(_PATIENCE, 2 * self._wait)
+        self._wait = _ROUTINE if found_more else min(_PATIENCE, 2 * self._wait)
 
-    def _match(self, second: float, readings: Sequence[Reading], edges: Edges) -> int:
-        """Give each reading to the line it continues, or begin a line; returns how many lines it began."""
+    def _match(self, second: float, readings: Sequence[Reading], edges: Edges) -> bool:
+        """Give each reading to the line it continues, or begin a line; returns whether a sure one has begun."""
         confirmed: set[int] = set()
         begun: list[_Tracked] = []
         for reading in readings:
@@ -217,7 +224,7 @@ class ScreenWatcher:
                 tracked.last_seen = max((time for time in self._times if time < second), default=second)
                 self._end(tracked, second)
         self._active = staying + begun
-        return len(begun)
+        return any(tracked.line.trustworthy for tracked in begun)
 
     def _rivals(self, box: Box) -> list[_Tracked]:
         """The lines on screen that cannot stay when another is written in `box`."""
