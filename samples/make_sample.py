@@ -839,19 +839,14 @@ def _encode_sound(container: Any, audio: Any, sound: NDArray[np.float32], index:
 
 
 def _subtitles(stream: Any, timed: Sequence[tuple[float, float, str]]) -> Iterator[Any]:
-    """One packet for each sentence, and an empty one after it: mov_text has no gaps of its own."""
-    now = 0.0
+    """One packet for each sentence: the length of the text in two bytes, then the text."""
     for start, end, text in timed:
-        for first, last, line in ((now, start, ""), (start, end, text)):
-            if last - first < 0.001:
-                continue
-            payload = line.encode()
-            packet = av.Packet(len(payload).to_bytes(2, "big") + payload)
-            packet.stream, packet.time_base = stream, Fraction(1, 1000)
-            packet.pts = packet.dts = round(first * 1000)
-            packet.duration = round(last * 1000) - round(first * 1000)
-            yield packet
-        now = end
+        payload = text.encode()
+        packet = av.Packet(len(payload).to_bytes(2, "big") + payload)
+        packet.stream, packet.time_base = stream, Fraction(1, 1000)
+        packet.pts = packet.dts = round(start * 1000)
+        packet.duration = round(end * 1000) - round(start * 1000)
+        yield packet
 
 
 def _chapters() -> list[Any]:
