@@ -237,6 +237,22 @@ def test_titles_come_from_the_file_then_from_the_screen() -> None:
     assert [caption.details["title"] for caption in named] == ["Morning", "Evening"]
 
 
+def test_a_video_is_called_by_its_opening_title_or_its_file() -> None:
+    box = {"box": [0.2, 0.4, 0.8, 0.55]}
+    late = Caption(Span(20.2, 23), "Night shift", 0.99, box)
+    early = Caption(Span(1, 4), "The living reef", 0.99, box)
+    for captions, title in (([late], "reef"), ([early, late], "The living reef")):
+        seen, clips = watched(40.0, [10.0, 20.0, 30.0], screen=track("screen", captions, 40.0))
+        assert outline(seen, clips)[0].captions[0].details["title"] == title
+
+
+def test_an_only_segment_is_told_as_the_video_is() -> None:
+    seen, clips = watched(10.0, [5.0])
+    video, segments = outline(seen, clips)
+    assert video.captions[0].text == segments.captions[0].text
+    assert video.captions[0].details["rests_on"] == segments.captions[0].details["rests_on"]
+
+
 def test_titles_differ_where_they_can() -> None:
     seen, clips = watched(200.0, [5.0 * i for i in range(1, 40)])
     titles = [caption.details["title"] for caption in outline(seen, clips)[1]]

@@ -38,6 +38,7 @@ from longshot.captioning.summarise import (
     Sentence,
     Summary,
     Writing,
+    is_headline,
     lines,
     looks,
     sentences,
@@ -245,14 +246,18 @@ class _Known:
         for number, (span, summary) in enumerate(zip(spans, summaries, strict=True), start=1):
             given = [c.text for c in self.chapters if abs(c.span.start - span.start) <= 2.0 and c.text]
             if level == "video":
-                # People know a video by a title on screen or by its file's name, not by one of its quotes.
-                headlines = {writing.head for writing in summary.written}
-                given = [*(t for t in summary.titles[:1] if t in headlines), Path(self.name).stem]
+                given = [*self._opening_title(span), Path(self.name).stem]
             candidates = [*given, *summary.titles, f"{level.capitalize()} {number}"]
             title = next((t for t in candidates if t.casefold() not in taken), candidates[0])
             taken.add(title.casefold())
             chosen.append(title)
         return chosen
+
+    def _opening_title(self, span: Span) -> list[str]:
+        """The headline that opens the video, if one does: later ones head parts of it only."""
+        opening = min(max(5.0, 0.1 * span.length), 60.0)
+        heads = [w for w in self.written if w.spans[0].start <= opening and is_headline(w)]
+        return [max(heads, key=lambda w: w.rank).head] if heads else []
 
     @cached_property
     def _by_words(self) -> dict[tuple[str, ...], Writing]:

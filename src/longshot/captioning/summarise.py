@@ -314,6 +314,11 @@ def _top(details: Mapping[str, Any]) -> float:
     return float(details["box"][1]) if "box" in details else 1.0
 
 
+def is_headline(writing: Writing) -> bool:
+    """True when a wording may head a stretch of the video."""
+    return writing.rank >= _HEADLINE and len(writing.head) <= TITLE_LENGTH and not writing.lasting
+
+
 # --- what is central
 
 
@@ -462,17 +467,19 @@ def _statements(caption: Caption) -> dict[str, Mapping[str, Any]]:
     return {s["kind"]: s for s in found if isinstance(s, Mapping) and {"kind", "says"} <= s.keys()}
 
 
-# A camera that carries the picture less far than this is still: widths per second, and widths.
-_SLOWEST, _SHORTEST = 0.011, 0.028
+# A camera that carries the picture less far than this is still: widths per second, and widths. One that shakes it by
+# more widths than the last is not.
+_SLOWEST, _SHORTEST, _SWAY = 0.011, 0.028, 0.0022
 _MOVES = {"pan": "pans", "tilt": "tilts", "zoom": "zooms", "roll": "rolls"}
 _WAYS = {"pan": ("to the left", "to the right"), "tilt": ("down", "up"), "zoom": ("out", "in"), "roll": ("", "")}
 
 
 def _camera(caption: Caption) -> str:
-    """What the camera does for most of a clip: "still", "pans to the right", "zooms in", …; empty when not measured."""
-    legs = _statements(caption).get("camera", {}).get("measured", {}).get("legs", ())
+    """What the camera does for most of a clip: "still", "sways", "pans to the right", …; empty when not measured."""
+    measured = _statements(caption).get("camera", {}).get("measured", {})
+    still = "sways" if float(measured.get("sway_widths", 0.0)) >= _SWAY else "still"
     seconds: defaultdict[str, float] = defaultdict(float)
-    for leg in legs:
+    for leg in measured.get("legs", ()):
         length = float(leg["end"]) - float(leg["start"])
         rates = {
             "pan": float(leg["pan_widths_per_second"]),
@@ -483,7 +490,7 @@ def _camera(caption: Caption) -> str:
         axis = max(rates, key=lambda name: abs(rates[name]))
         moves = abs(rates[axis]) >= _SLOWEST and abs(rates[axis]) * length >= _SHORTEST
         way = f"{_MOVES[axis]} {_WAYS[axis][rates[axis] > 0]}".strip()
-        seconds[way if moves else "still"] += length
+        seconds[way if moves else still] += length
     return max(seconds, key=lambda way: seconds[way]) if seconds else ""
 
 
@@ -504,8 +511,8 @@ def _tell_camera(clips: Sequence[Line]) -> str:
         share = (sum(seconds.values()) - verbs["still"]) / total
         return f"the camera moves {'most' if share > 0.6 else 'about half'} of the time" if share > 0.4 else ""
     mostly = "mostly " if length < 0.95 * total else ""
-    if verb == "still":
-        return f"the camera {mostly}holds still"
+    if verb in ("still", "sways"):
+        return f"the camera {mostly}{'holds still' if verb == 'still' else 'sways a little'}"
     way, most = max(((w, n) for w, n in seconds.items() if w.startswith(verb)), key=lambda pair: pair[1])
     return f"the camera {mostly}{way if most > 0.9 * length else verb}"
 
@@ -705,7 +712,7 @@ def _titles(
     material: Material, said: Sequence[Sentence], written: Sequence[Writing], seen: Sequence[Line], corpus: Corpus
 ) -> tuple[str, ...]:
     """Headings for a span, best first: a headline on screen, what is talked about again and again, a quote, a scene."""
-    headlines = [w for w in written if w.rank >= _HEADLINE and len(w.head) <= TITLE_LENGTH and not w.lasting]
+    headlines = [w for w in written if is_headline(w)]
     found = [w.head for w in sorted(headlines, key=lambda w: (-round(w.rank, 2), w.spans[0]))]
     clear = [s for s in material.said if not s.rough]
     clear = [s for s in clear if s.whole] or clear
