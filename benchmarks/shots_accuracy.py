@@ -29,6 +29,7 @@ from longshot.contracts import Glance
 from longshot.segmenters import _gradual, _likeness, _sudden
 from longshot.video import Video, open_video
 
+_NATURAL_WEIGHT = 3  # how often the naturally edited film counts in fitting
 TYPES = ("cut", "dissolve", "black", "white")
 
 
@@ -238,7 +239,7 @@ def refit(folder: Path, half: str, extra: Path | None) -> None:
         natural.looks = natural.looks[first:last]
         natural.looks = natural.looks.at(natural.looks.times - natural.looks.times[0])
         natural.transitions = [{"type": "cut", "start": cut, "end": cut} for cut in cuts]
-        materials.append(natural)
+        materials += [natural] * _NATURAL_WEIGHT
     print("shots.py:", fit([row for m in materials for row in cut_rows(m)], 1.0, rising=True))
     print("_mixes.py:", fit([row for m in materials for row in mix_rows(m)], 0.3, rising=False))
 

@@ -81,11 +81,9 @@ class Blanks:
         assert run is not None
         end = now if run.end is None else run.end
         before = run.before
-        after = (
-            self._recent[self._recent.times <= end + _SIDE]
-            if run.end is not None and self._recent is not None
-            else None
-        )
+        after = None
+        if run.end is not None and self._recent is not None:
+            after = self._recent[: int(np.searchsorted(self._recent.times, end + _SIDE, side="right"))]
         self._run = None
         if after is None or not len(after) or not len(before):
             start = run.start if len(before) else 0.0

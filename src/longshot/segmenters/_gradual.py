@@ -27,8 +27,8 @@ def vectors(shade: Numbers, colour: Numbers) -> Numbers:
 
     shade: (G, 576) brightness, colour: (G, 288). Halved once more, so that small movements count for little.
     """
-    joined = np.concatenate([halved(shade) / np.float32(_SHADE), colour / np.float32(_COLOUR)], axis=1)
-    scaled: Numbers = joined / np.float32(np.sqrt(joined.shape[1]))
+    joined: Numbers = np.concatenate([halved(shade) / np.float32(_SHADE), colour / np.float32(_COLOUR)], axis=1)
+    scaled: Numbers = joined * np.float32(joined.shape[1] ** -0.5)
     return scaled
 
 

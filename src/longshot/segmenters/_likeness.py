@@ -83,20 +83,19 @@ def _margin(lit: NDArray[np.bool_]) -> int:
     return int(min(np.argmax(lit), np.argmax(lit[::-1])))
 
 
-def look(
-    times: NDArray[np.float64], luma: Pictures, chroma: Pictures, bars: tuple[int, int] = (0, 0)
-) -> Looks:
+def look(times: NDArray[np.float64], luma: Pictures, chroma: Pictures, bars: tuple[int, int] = (0, 0)) -> Looks:
     """Prepare the pictures of a glance: luma (T, 36, 64), chroma (T, 18, 32, 2), without bars (rows, columns)."""
     count = len(times)
     down, across = _halving(2 * ROWS, bars[0]), _halving(2 * COLUMNS, bars[1])
-    shade = (down.T @ luma @ across).reshape(count, ROWS * COLUMNS)
+    shade = np.asarray(down.T @ luma @ across, np.float32).reshape(count, ROWS * COLUMNS)
     down, across = _halving(ROWS, bars[0] / 2), _halving(COLUMNS, bars[1] / 2)
     planes = np.ascontiguousarray(np.moveaxis(chroma, 3, 1))
-    colour = np.moveaxis(down.T @ planes @ across, 1, 3).reshape(count, -1)
+    colour = np.moveaxis(np.asarray(down.T @ planes @ across, np.float32), 1, 3).reshape(count, -1)
     brightness = shade.mean(1)
-    centred = shade - brightness[:, None]
-    contrast = np.sqrt(np.einsum("ij,ij->i", centred, centred) / np.float32(ROWS * COLUMNS))
-    shape = centred / (contrast + np.float32(_FAINT))[:, None]
+    centred = np.asarray(shade - brightness[:, None], np.float32)
+    squares = np.einsum("ij,ij->i", centred, centred) / np.float32(ROWS * COLUMNS)
+    contrast = np.sqrt(np.asarray(squares, np.float32))
+    shape = np.asarray(centred / (contrast + np.float32(_FAINT))[:, None], np.float32)
     return Looks(times, shade, shape, colour, contrast, brightness, colour.std(1))
 
 

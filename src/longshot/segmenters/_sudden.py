@@ -10,14 +10,24 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from longshot.segmenters._likeness import Looks, distances, unmatched
+from longshot.segmenters._likeness import Looks, distances, steps, unmatched
 
 AROUND = 0.4  # seconds on each side whose own changes a cut must exceed
 MEMORY = 0.3  # seconds on each side in which nothing of the other side may be seen
 LEAST = 0.2  # smallest shape change of a cut
 _MOST_KEPT = 12  # pictures of the memory that are compared, evenly chosen
 _RIVALS = 4  # neighbouring changes that are measured with motion taken out
-NAMES = ("new", "new in most blocks", "above rivals", "above the third", "unseen", "unlike the flow", "colour")
+NAMES = (
+    "new",
+    "new in most blocks",
+    "above rivals",
+    "above the third",
+    "unseen",
+    "unlike the flow",
+    "colour",
+    "raw",
+    "raw above rivals",
+)
 
 Numbers = NDArray[np.float32]
 
@@ -48,6 +58,9 @@ def features(looks: Looks, step: Numbers, k: int) -> Numbers:
     unseen = distances(looks.shape[before], looks.shape[after]).min()
     colour = distances(looks.colour[before], looks.colour[after]).min()
     flow = max(_drift(looks.shape[before]), _drift(looks.shape[after]))
+    window = _near(looks.times, k)
+    raw = _raw_steps(looks[window.start - 1 : window.stop])
+    louder = np.sort(np.concatenate([np.delete(raw, k - window.start), np.zeros(2, np.float32)]))[::-1]
     row = (
         fresh[0],
         np.median(blocks[0]),
@@ -56,8 +69,15 @@ def features(looks: Looks, step: Numbers, k: int) -> Numbers:
         np.log(unseen + 0.05),
         np.log((unseen + 0.05) / (flow + 0.05)),
         np.log(colour + 0.5),
+        np.log(raw[k - window.start] + 0.05),
+        np.log((raw[k - window.start] + 0.05) / (louder[0] + 0.05)),
     )
     return np.array(row, np.float32)
+
+
+def _raw_steps(looks: Looks) -> Numbers:
+    """Change of brightness and colour from picture to picture, near 1 where it is plain to see."""
+    return steps(looks.shade) / np.float32(24) + steps(looks.colour) / np.float32(8)
 
 
 def _near(times: NDArray[np.float64], k: int) -> slice:

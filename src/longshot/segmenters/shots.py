@@ -11,6 +11,7 @@ from longshot.contracts import Frames, Glance
 from longshot.segmenters import _sudden
 from longshot.segmenters._blanks import Blanks
 from longshot.segmenters._changes import Change, settle
+from longshot.segmenters._fast import fast_spans
 from longshot.segmenters._likeness import Area, Looks, look, steps
 from longshot.segmenters._mixes import Mixes
 from longshot.timeline import Source, Span
@@ -25,18 +26,28 @@ _AHEAD = 0.5  # seconds after a picture that must be known before it is decided
 
 # Logistic weights over _sudden.NAMES, fitted on the tuning half of the ground-truth set by
 # benchmarks/shots_accuracy.py --fit (see docs/shots.md).
-WEIGHTS = np.array([2.925, 11.049, 1.748, 0.0, 0.986, 1.447, 1.55], np.float32)
-BIAS = -9.946
-LEAST_ODDS = -0.3  # log odds from which a picture is taken for the first of a shot: a chance of 0.43
+WEIGHTS = np.array([2.817, 11.949, 0.736, 0.0, 1.518, 1.46, 1.245, 0.0, 1.355], np.float32)
+BIAS = -9.031
+LEAST_ODDS = -0.8  # log odds from which a picture is taken for the first of a shot: a chance of 0.31
 
 
 class Shots:
-    """Finds the shots of edited video. There is nothing to set."""
+    """Finds the shots of edited video.
+
+    fast: decode only where the sizes of the compressed pictures or two keyframes hint at a change.
+    """
+
+    def __init__(self, *, fast: bool = False) -> None:
+        self._fast = fast
 
     @property
     def source(self) -> Source:
-        """`segment shots`."""
-        return Source("segment", "shots", revision="1")
+        """`segment shots`, and whether it was fast."""
+        return Source("segment", "shots", revision="1", settings={"fast": True} if self._fast else {})
+
+    def spans(self, video: Video) -> list[Span] | None:
+        """The shots without a pass over the whole video; None when only a pass can tell."""
+        return fast_spans(video, ShotWatcher) if self._fast else None
 
     def watch(self, video: Video) -> ShotWatcher:
         """Start on one video."""
@@ -71,11 +82,15 @@ class ShotWatcher:
 
         A hard cut is where the first picture of the new shot appears, a dissolve or fade is divided in its middle.
         """
+        edges = [0.0, *self.starts(end), end]
+        return [Span(first, last) for first, last in pairwise(edges)] if end > 0 else []
+
+    def starts(self, end: float) -> list[float]:
+        """The seconds at which the second and all further shots begin."""
         if self._waiting_count:
             self._take()
         changes = settle(self._sudden.finish(), self._mixes.finish(), self._blanks.finish(end), end)
-        edges = [0.0, *(second for second in changes if 0 < second < end), end]
-        return [Span(first, last) for first, last in pairwise(edges)] if end > 0 else []
+        return [second for second in changes if 0 < second < end]
 
     def _take(self) -> None:
         times, luma, chroma = (
@@ -160,6 +175,6 @@ def _part(glance: Glance, which: slice) -> Glance:
     return Glance(glance.times[which], glance.luma[which], glance.chroma[which], _NO_FRAMES)
 
 
-def load() -> Shots:
-    """The built-in shot detector."""
-    return Shots()
+def load(*, fast: bool = False) -> Shots:
+    """The built-in shot detector; `fast` looks only where something may happen."""
+    return Shots(fast=fast)
