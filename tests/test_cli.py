@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Generator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -134,8 +136,8 @@ def test_people_get_an_outline(longshot: Command, video: Path, other: Path) -> N
     assert len(blocks) == 2
     assert blocks[0].splitlines() == [
         "talk.mp4  0:02 · 64×48 · 25 fps · 2 shots",
-        "0:00–0:01  1.00 s  Shot 1",
-        "0:01–0:02  1.00 s  Shot 2",
+        "0:00.00–0:01.00  1.00 s  Shot 1",
+        "0:01.00–0:02.00  1.00 s  Shot 2",
     ]
     assert "\x1b" not in said.out
     assert said.err == "longshot: 2 videos: 2 done\n"
@@ -488,6 +490,33 @@ def test_as_a_program_in_processes(video: Path, other: Path, tmp_path: Path, pro
         f"longshot: {tmp_path / 'none.mp4'}: there is no such file",
         "longshot: 3 videos: 2 done, 1 unreadable",
     ]
+
+
+def on_a_terminal(*arguments: object) -> tuple[int, str]:
+    """Run a command with a terminal on all its ends; its exit code and all that it showed."""
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "longshot", *(str(argument) for argument in arguments)]
+    environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "80"}
+    environment.pop("NO_COLOR", None)
+    program = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment)
+    os.close(theirs)
+    shown = b""
+    with suppress(OSError):  # how Linux says that the other end is closed
+        while part := os.read(ours, 65536):
+            shown += part
+    os.close(ours)
+    return program.wait(timeout=30), shown.decode()
+
+
+def test_a_terminal_shows_progress_and_then_the_outline(video: Path) -> None:
+    code, shown = on_a_terminal("segment", video, "--every", "1")
+    assert code == 0
+    assert "segment talk.mp4" in shown, "the progress line"
+    assert "\x1b[2K" in shown, "it is erased"
+    assert "talk.mp4" in shown
+    assert "Shot 2" in shown
+    assert f"{video.as_uri()}#t=1\x1b" in shown, "times are links"
+    assert not shown.lstrip().startswith("{")
 
 
 def test_a_closed_pipe_ends_quietly() -> None:

@@ -376,7 +376,7 @@ def _sum_up(ends: Counter[State], skipped: Sequence[str], how: _How) -> None:
     if skipped:
         names = ", ".join(Path(path).name for path in skipped[:3]) + (", …" if len(skipped) > 3 else "")
         parts.append(f"{_files(len(skipped))} skipped: {names}")
-    if how.out and ends:
+    if how.out and ends[State.DONE]:
         parts.append(f"the tracks are in {how.out / 'tracks'}")
     if parts:
         _complain("; ".join(parts))
