@@ -132,19 +132,19 @@ class Video:
     @cached_property
     def size(self) -> tuple[int, int]:
         """(width, height) as shown: upright, with square pixels. Decodes the first frame to know which way is up."""
-        frame = self._footage.first_frame
+        frame = self.footage.first_frame
         return shown_size(frame.width, frame.height, self._pixel_shape, self._turn)
 
     @cached_property
     def _turn(self) -> Turn:
-        return turn_of(self._footage.first_frame)
+        return turn_of(self.footage.first_frame)
 
     @property
     def origin(self) -> float:
         """Container seconds at which the first frame is shown; subtract it from times of sound and subtitles."""
         if not self.has_video:
             return self._container_start
-        return float(self._footage.first * self._footage.base)
+        return float(self.footage.first * self.footage.base)
 
     def frames(self, times: ArrayLike, *, height: int | None = None, width: int | None = None) -> Frames:
         """The frame on screen at each of the seconds, in the asked order, repeats allowed.
@@ -224,21 +224,21 @@ class Video:
     def packets(self) -> Packets:
         """Times, sizes and keyframe marks of all pictures, read without decoding."""
         self._need_pictures()
-        table = self._footage.table
-        first = self._footage.first
-        base = float(self._footage.base)
+        table = self.footage.table
+        first = self.footage.first
+        base = float(self.footage.base)
         times = (np.array(table.ticks, np.float64) - first) * base
         return Packets(times, np.array(table.sizes, np.int64), np.array(table.keys, np.bool_))
 
     def keyframes(self) -> NDArray[np.float64]:
         """Seconds of the frames that can be reached without decoding others, as the container tells, shape (K,)."""
         self._need_pictures()
-        first, base = self._footage.first, self._footage.base
-        return np.array([float((key - first) * base) for key in self._footage.keys], np.float64)
+        first, base = self.footage.first, self.footage.base
+        return np.array([float((key - first) * base) for key in self.footage.keys], np.float64)
 
     def close(self) -> None:
         """Give open files and decoder memory back; the next look opens them again."""
-        footage = self.__dict__.pop("_footage", None)
+        footage = self.__dict__.pop("footage", None)
         if footage is not None:
             footage.close()
 
@@ -254,23 +254,25 @@ class Video:
     # How it is done -------------------------------------------------------------------------------------------
 
     @cached_property
-    def _footage(self) -> Footage:
+    def footage(self) -> Footage:
+        """The packets and decoders behind the pictures, for work that copies or cuts them."""
+        self._need_pictures()
         assert self._index is not None
         return Footage(self.path, self._index, self.damage)
 
     def _read_header(self, container: InputContainer) -> None:
         picture = _best_picture_stream(container)
+        sounds = [stream.codec_context.name for stream in container.streams.audio if stream.codec_context is not None]
         self.format = container.format.name
         self.has_video = picture is not None
-        self.has_audio = bool(container.streams.audio)
+        self.has_audio = bool(sounds)
         if not (self.has_video or self.has_audio):
-            raise MediaError(self.path, "holds neither pictures nor sound")
+            known = len(container.streams.video) + len(container.streams.audio)
+            raise MediaError(self.path, "no decoder knows its streams" if known else "holds neither pictures nor sound")
         self._index = picture.index if picture is not None else None
         rate = (picture.average_rate or picture.guessed_rate) if picture is not None else None
         self.fps = float(rate) if rate else 0.0
-        self.codec = (
-            picture.codec_context.name if picture is not None else container.streams.audio[0].codec_context.name
-        )
+        self.codec = picture.codec_context.name if picture is not None else sounds[0]
         self._pixel_shape = picture.sample_aspect_ratio if picture is not None else None
         self._container_start = (container.start_time or 0) / 1_000_000
         self._stated_duration = _stated_duration(container, picture)
@@ -297,15 +299,15 @@ class Video:
 
     def _tick(self, second: float) -> int:
         """The last tick at or before a second, to a microsecond."""
-        footage = self._footage
+        footage = self.footage
         return footage.first + math.floor((Fraction(second) + _MICROSECOND) / footage.base)
 
     def _second(self, tick: int) -> float:
-        return float((tick - self._footage.first) * self._footage.base)
+        return float((tick - self.footage.first) * self.footage.base)
 
     def _look(self, seconds: list[float], *, height: int | None, width: int | None) -> Frames:
         """Frames at sorted seconds, each scaled as soon as it is decoded."""
-        footage = self._footage
+        footage = self.footage
         wide, tall = fit(self.size, width=width, height=height)
         pixels = np.empty((len(seconds), tall, wide, 3), np.uint8)
         times = np.empty(len(seconds), np.float64)
@@ -351,14 +353,14 @@ class Video:
     def _sequence(self, start: float, end: float | None) -> Iterator[tuple[int, VideoFrame]]:
         begin = self._tick(start) if start > 0 else None
         stop = self._tick(end) if end is not None else None
-        return self._footage.frames(begin, stop)
+        return self.footage.frames(begin, stop)
 
     def _glances(self, look: _Look, begin: int | None, stop: int | None) -> Iterator[Glance]:
-        shared = self._footage.stretches(look.at_stretch, begin, stop)
+        shared = self.footage.stretches(look.at_stretch, begin, stop)
         if shared is not None:
             yield from look.joined(shared)
             return
-        yield from look.in_passing(self._footage.frames(begin, stop))
+        yield from look.in_passing(self.footage.frames(begin, stop))
 
     def _note_end(self, last: float) -> None:
         """After a whole pass: say so when the pictures end well before what the header promises."""
@@ -441,7 +443,7 @@ class PictureList(Video):
 
     def _upright(self, index: int, width: int, height: int) -> NDArray[np.uint8]:
         with self._pictures[index] as picture:
-            return picture._painter(width, height).paint(picture._footage.first_frame)
+            return picture._painter(width, height).paint(picture.footage.first_frame)
 
     @cached_property
     def _turn(self) -> Turn:

@@ -141,7 +141,7 @@ class _Work:
     def __init__(self, video: Video, *, exact: bool, progress: Progress | None, total: float) -> None:
         self.video = video
         video.frames([0.0], height=2)  # finds the first frame, or says in one line why there is none
-        self.footage: Footage = video._footage
+        self.footage: Footage = video.footage
         self.ticks = self.footage.table.ticks
         self.keys = [tick for tick, key in zip(self.ticks, self.footage.table.keys, strict=True) if key]
         self.exact = exact
