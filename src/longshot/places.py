@@ -26,6 +26,7 @@ SAME = 0.72
 
 _REACH = 2  # cells of shift allowed each way
 _FIRST_LOOK = 0.45  # correlation of the unshifted patterns below which no closer look is taken
+_CLOSER_LOOKS = 6  # earlier scenes compared closely
 _PLAIN = 6.0  # levels of structure below which a picture has nothing to be known by
 
 
@@ -105,23 +106,20 @@ def _thirds(a: NDArray[np.float32], b: NDArray[np.float32]) -> list[float]:
 
 
 def returns(scenes: Sequence[NDArray[np.uint8]]) -> list[Return | None]:
-    """For each scene the earliest scene of the same setting, when another setting lies between them.
+    """For each scene the earliest scene of the same setting, where it comes back after another one.
 
-    scenes: for each scene its thumbnails, uint8 (K, 864), K may be 0. A setting goes by its first scene, so
-    a place visited three times is named by its first visit both times.
+    scenes: for each scene its thumbnails, uint8 (K, 864), K may be 0. Scenes are compared directly and never by way
+    of a third, which might show two settings. A scene that only goes on where the one before was is no return.
     """
+    counts = [len(thumbs) for thumbs in scenes]
     patterns = np.concatenate([_normalised(thumbs) for thumbs in scenes]) if scenes else np.zeros((0, 0), np.float32)
-    ends = np.cumsum([len(thumbs) for thumbs in scenes])
-    owners = np.repeat(np.arange(len(scenes)), [len(thumbs) for thumbs in scenes])
-    homes: list[int] = []  # for each scene, the first scene of its setting
+    owners = np.repeat(np.arange(len(scenes)), counts)
+    ends = np.cumsum(counts)
     found: list[Return | None] = []
     for index, thumbs in enumerate(scenes):
         first = int(ends[index]) - len(thumbs)
         looks = patterns[:first] @ patterns[first : first + len(thumbs)].T
-        match = _best(index, scenes, _candidates(looks, owners[:first]))
-        homes.append(homes[match.earlier] if match else index)
-        elsewhere = match is not None and any(homes[k] != homes[index] for k in range(match.earlier + 1, index))
-        found.append(Return(homes[index], round(match.likeness, 3)) if match and elsewhere else None)
+        found.append(_earliest(index, scenes, looks, owners[:first]))
     return found
 
 
@@ -133,26 +131,26 @@ def _normalised(thumbs: NDArray[np.uint8]) -> NDArray[np.float32]:
     return np.asarray(stacked / np.maximum(np.linalg.norm(stacked, axis=1, keepdims=True), 1e-3), np.float32)
 
 
-def _candidates(looks: NDArray[np.float32], owners: NDArray[np.int64], *, most: int = 6) -> list[int]:
-    """The few earlier scenes whose unshifted patterns correlate best: only these are compared closely.
+def _earliest(
+    index: int, scenes: Sequence[NDArray[np.uint8]], looks: NDArray[np.float32], owners: NDArray[np.int64]
+) -> Return | None:
+    """The earliest of the few scenes that look most alike, unless the scene just before is one of them.
 
-    looks: (earlier thumbnails, own thumbnails). owners: the scene of each earlier thumbnail.
+    looks: correlation of the unshifted patterns, (earlier thumbnails, own thumbnails). owners: the scene of each
+    earlier thumbnail.
     """
     if not looks.size:
-        return []
-    best = looks.max(axis=1)
-    chosen: dict[int, None] = {}
-    for place in np.argsort(-best, kind="stable"):
-        if best[place] < _FIRST_LOOK or len(chosen) == most:
-            break
-        chosen[int(owners[place])] = None
-    return list(chosen)
-
-
-def _best(index: int, scenes: Sequence[NDArray[np.uint8]], candidates: Sequence[int]) -> Return | None:
-    best: Return | None = None
-    for k in candidates:
-        value = max(likeness(a, b) for a in scenes[index] for b in scenes[k])
-        if value >= SAME and (best is None or value > best.likeness):
-            best = Return(k, value)
-    return best
+        return None
+    best: dict[int, float] = {}
+    for row in np.argsort(-looks.max(axis=1), kind="stable").tolist():
+        owner = int(owners[row])
+        before = owner == index - 1
+        if owner in best or not (before or (looks[row].max() >= _FIRST_LOOK and len(best) < _CLOSER_LOOKS)):
+            continue
+        own = int(looks[row].argmax())
+        place = row - int(np.searchsorted(owners, owner))
+        best[owner] = likeness(scenes[owner][place], scenes[index][own])
+    same = [owner for owner, value in best.items() if value >= SAME]
+    if not same or index - 1 in same:
+        return None
+    return Return(min(same), round(best[min(same)], 3))

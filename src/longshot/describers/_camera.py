@@ -23,6 +23,7 @@ _SLOWEST = 0.011  # widths per second; slower drift is called still
 _SHORTEST = 0.028  # widths; a move that goes less far is called still
 _MOST_ROWS = 200
 _STEADY, _SHAKY = 0.0022, 0.009  # widths of sway: below steady, above shaky
+_HAND = 9.0  # a move goes at least this many times as far as the camera sways
 _WINDOW = 5  # steps averaged as the path the camera means to take
 
 
@@ -100,7 +101,10 @@ def camera(steps: Moves, strides: Moves, span: Span) -> Camera | None:
     if known < 0.5:
         return None
     sway = _sway(steps)
-    return Camera(_legs(rows, sway), sway, known)
+    found = Camera(_legs(rows, sway), sway, known)
+    # Strides leave out jumps; a view is called fixed only where the steps between them agree.
+    restless = len(steps) > 0 and float(steps.known.mean()) < 0.75
+    return None if found.still and restless else found
 
 
 def _legs(rows: Moves, sway: float) -> tuple[Leg, ...]:
@@ -115,7 +119,7 @@ def _legs(rows: Moves, sway: float) -> tuple[Leg, ...]:
     edges, rates = _thin(edges, _smooth(rates))
     pieces = _segment(edges, rates)
     # A hand's own sway is no move, however far it carries for a second.
-    least = max(_SHORTEST, 4.5 * sway)
+    least = max(_SHORTEST, _HAND * sway)
     legs = [
         _leg(Span(float(edges[a]), float(edges[b])), rates[a:b], np.diff(edges[a : b + 1]), least) for a, b in pieces
     ]

@@ -71,11 +71,11 @@ def _light_word(facts: Facts) -> str:
     word = facts.light.word if facts.light else ""
     leading = facts.layout.leading[0] if facts.layout and not facts.colourless else None
     # "Dark, mostly black" and "bright, almost all white" say one thing twice.
-    if leading and leading.share > 0.45:
-        if "dark" in word and is_dark(leading.name):
-            return ""
-        if word == "bright" and (leading.name == "white" or leading.name.startswith("light")):
-            return ""
+    if leading and "dark" in word and is_dark(leading.name):
+        return ""
+    pale = leading is not None and (leading.name == "white" or leading.name.startswith("light"))
+    if leading and word == "bright" and pale and leading.share > 0.45:
+        return ""
     return word
 
 
@@ -243,7 +243,8 @@ def movement_words(movement: Movement, voice: Voice) -> str:
         spread = where or voice.pick("spread", ("here and there", "in places"))
         return voice.pick("something", (f"something moves {spread}", f"there is a little movement {spread}"))
     if level == 2:
-        return voice.pick("movement", (f"there is movement {where}", f"things move {where}")).rstrip()
+        spread = where or voice.pick("spread", ("here and there", "in several places"))
+        return voice.pick("movement", (f"there is movement {spread}", f"things move {spread}"))
     if level == 3:
         most = f", most of all {where}" if where else ""
         return voice.pick("much", (f"much of the picture moves{most}", f"there is a lot of movement{most}"))
