@@ -2,8 +2,8 @@
 
 A shelf is a folder of this package. Each file on it is one choice: its first docstring line is what
 `longshot list` shows, `NEEDS` the packages that it imports (import names), `EXTRA` the install extra that
-brings them, `load(**options)` makes the thing. Another package adds a choice with an entry point in the group
-`longshot.<shelf>` whose value is a module of the same form. Nothing is imported to list it.
+brings them, each on one line; `load(**options)` makes the thing. Another package adds a choice with an entry
+point in the group `longshot.<shelf>` whose value is a module of the same form. Nothing is imported to list it.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import ast
 import functools
 import importlib
+import re
 from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib.metadata import EntryPoint, entry_points
@@ -20,6 +21,10 @@ from types import ModuleType
 from typing import Any
 
 from longshot.errors import LongshotError, MissingPackage, UsageError
+
+# One line each, so that they can be found without parsing the file.
+_CONSTANT = re.compile(r"^(NEEDS|EXTRA)(?:: [^=]+)? = (.+)$", re.MULTILINE)
+_SUMMARY = re.compile(r'"""(.+?)(?:"""|$)', re.MULTILINE)
 
 SHELVES = ("segmenters", "transcribers", "readers", "describers", "formats")
 
@@ -107,17 +112,20 @@ def _files(shelf: str) -> list[Path]:
 
 
 def _read_file(path: Path) -> Choice:
-    """Read a shelf file's own account of itself without importing it (its engine may be heavy)."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    constants = {
-        target.id: ast.literal_eval(node.value)
-        for node in tree.body
-        if isinstance(node, ast.Assign)
-        for target in node.targets
-        if isinstance(target, ast.Name) and target.id in ("NEEDS", "EXTRA")
-    }
-    summary = (ast.get_docstring(tree) or "").split("\n", 1)[0]
-    return Choice(path.parent.name, path.stem, summary, constants.get("NEEDS", ()), constants.get("EXTRA", ""))
+    """Read a shelf file's own account of itself without importing it (its engine may be heavy).
+
+    A look for three lines, not a parse: `longshot list` reads every shelf each time.
+    """
+    text = path.read_text(encoding="utf-8")
+    said = {name: ast.literal_eval(value) for name, value in _CONSTANT.findall(text)}
+    summary = _SUMMARY.match(text)
+    return Choice(
+        path.parent.name,
+        path.stem,
+        summary.group(1).strip() if summary else "",
+        said.get("NEEDS", ()),
+        said.get("EXTRA", ""),
+    )
 
 
 def _provider(point: EntryPoint) -> str:
