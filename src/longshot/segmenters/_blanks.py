@@ -16,6 +16,7 @@ _SIDE = 1.5  # seconds around a blank in which its fades are looked for
 _FADE = 0.15  # seconds that a fade takes at least; a flash or a strobe is faster
 _JOINED = 0.1  # seconds: blanks nearer than that are one
 _WHOLE = 0.85  # share of contrast from which the picture counts as whole
+_TRACE = 0.12  # share of contrast below which hardly anything is seen
 _SAME = 0.35  # shape distance up to which the picture that comes back is the one that went
 _SHAPES = 12  # pictures on each side that are compared for that
 
@@ -89,9 +90,11 @@ class Blanks:
             start = run.start if len(before) else 0.0
             self._found.append(Blank(Span(start, end), start, end, True))
             return
-        leaving = float(before.times[::-1][_whole_at(before.contrast[::-1])])
+        away = before.contrast[::-1]
+        leaving = float(before.times[::-1][_whole_at(away)])
         coming = float(after.times[_whole_at(after.contrast)])
-        faded = run.start - leaving >= _FADE and coming - end >= _FADE
+        slow = run.start - leaving >= _FADE and coming - end >= _FADE
+        faded = slow and _gradual(away) and _gradual(after.contrast)
         parts = faded or not _alike(before, after)
         self._found.append(Blank(Span(leaving, coming), run.start, end, parts))
 
@@ -99,6 +102,12 @@ class Blanks:
 def _whole_at(contrast: NDArray[np.float32]) -> int:
     """Steps away from the blank at which the picture is whole."""
     return int(np.argmax(contrast >= _WHOLE * contrast.max()))
+
+
+def _gradual(contrast: NDArray[np.float32]) -> bool:
+    """Whether the way from the blank to the whole picture leads over half-faded ones; a strobe's does not."""
+    way = contrast[: _whole_at(contrast)] / contrast.max()
+    return bool(len(way)) and bool(np.mean((way > _TRACE) & (way < _WHOLE)) >= 0.5)
 
 
 def _alike(before: Looks, after: Looks) -> bool:

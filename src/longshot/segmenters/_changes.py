@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from longshot.timeline import Span
 
-_CLOSE = 0.12  # seconds: of two cuts nearer than that, the clearer one stands
+_CLOSE = 0.12  # seconds: nothing shorter is a shot; of two cuts nearer than that, the clearer one stands
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ def settle(cuts: Iterable[Change], mixes: Iterable[Change], blanks: Iterable[Bla
     edges = {change.second for change in (*cuts, *standing)}
     for blank in parting:
         edges.update(_edges(blank, end))
-    return sorted(edges)
+    return sorted(second for second in edges if _CLOSE <= second <= end - _CLOSE)
 
 
 def _edges(blank: Blank, end: float) -> list[float]:

@@ -76,7 +76,10 @@ class Area:
     @property
     def bars(self) -> tuple[int, int]:
         """Rows and columns of luma cells to leave out on each side."""
-        return (self.rows, self.columns) if self._seen else (0, 0)
+        if not self._seen:
+            return 0, 0
+        # The cell next to a bar may be half bar, and would outline every blank.
+        return self.rows + (self.rows > 0), self.columns + (self.columns > 0)
 
 
 def _margin(lit: NDArray[np.bool_]) -> int:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from longshot.segmenters import _gradual
 from longshot.segmenters._changes import Change
-from longshot.segmenters._likeness import Looks
+from longshot.segmenters._likeness import Looks, unmatched
 
 _CENTRES = 32  # grid steps that are measured at once
 _LONGEST_HOLD = 3 * _gradual.REACH  # grid steps for which one picture is repeated; a slide may stay for an hour
@@ -19,6 +19,7 @@ _LONGEST_HOLD = 3 * _gradual.REACH  # grid steps for which one picture is repeat
 WEIGHTS = np.array([0.304, -1.959, -3.456, -1.037, 3.054, -4.158], np.float32)
 BIAS = -22.459
 LEAST_ODDS = -1.0  # log odds from which a stretch is taken for a dissolve: a chance of 0.27
+LEAST_NEW = 0.3  # shape that moving blocks leave unexplained between the two ends; less is one scene in other light
 
 
 class Mixes:
@@ -91,7 +92,8 @@ class Mixes:
                 better = odds > best[centres]
                 best[centres[better]], widths[centres[better]] = odds[better], half
         for k in np.flatnonzero(best > LEAST_ODDS).tolist():
-            half_seconds = float(widths[k]) / _gradual.RATE
-            self._found.append(Change(float(grid.times[k]), half_seconds, float(best[k])))
+            half = int(widths[k])
+            if unmatched(grid.shape[k - half, None], grid.shape[k + half, None]).mean() > LEAST_NEW:
+                self._found.append(Change(float(grid.times[k]), half / _gradual.RATE, float(best[k])))
         keep = max(0, last - _gradual.REACH)
         self._grid, self._done = grid[keep:], last - keep
