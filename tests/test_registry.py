@@ -40,9 +40,9 @@ def test_what_the_quick_look_finds_is_what_the_file_says(path):
 
 
 def test_unknown_names_come_with_the_known_ones():
-    with pytest.raises(UsageError, match="'shotz'.*fixed.*did you mean 'shots'"):
+    with pytest.raises(UsageError, match=r"'shotz'.*fixed.*did you mean 'shots'"):
         registry.load("segmenters", "shotz")
-    with pytest.raises(UsageError, match="shelf called 'shelves'.*segmenters"):
+    with pytest.raises(UsageError, match=r"shelf called 'shelves'.*segmenters"):
         registry.choices("shelves")
 
 
@@ -74,5 +74,5 @@ def test_another_package_adds_a_choice_by_entry_point(monkeypatch):
 
 def test_two_packages_may_not_claim_one_name(monkeypatch):
     offer(monkeypatch, point("shots", "elsewhere.shots"))
-    with pytest.raises(LongshotError, match="two packages provide.*'shots'"):
+    with pytest.raises(LongshotError, match=r"two packages provide.*'shots'"):
         registry.choices("segmenters")
