@@ -198,7 +198,11 @@ def _hear(video: Video, *, speech: str, language: str | None, progress: Progress
     track = hear(own, speech=speech, language=language, progress=progress).track
     if not shared:
         own.close()
-    return _Speech(track) if len(track) else _Speech(None, (f"no speech: {track.source.note or 'nobody speaks'}",))
+    if len(track):
+        return _Speech(track)
+    # A silent file needs no list of everybody who could not hear it.
+    why = track.source.note if video.has_audio else track.source.note.partition(";")[0]
+    return _Speech(None, (f"no speech: {why or 'nobody speaks'}",))
 
 
 def _see(

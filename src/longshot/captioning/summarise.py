@@ -521,7 +521,8 @@ def _count(material: Material) -> str:
     """How many shots, what the camera does, how often an earlier setting returns: one sentence."""
     back = sum("return" in _statements(line.caption) for line in material.seen)
     told = [counted(material.shots, "shot") if material.shots else "", _tell_camera(material.seen)]
-    if back and material.shots > 1:
+    # Beyond a dozen the number tells only that the stretch is long.
+    if 0 < back < len(_NUMBERS) and material.shots > 1:
         often = "once" if back == 1 else "twice" if back == 2 else counted(back, "time")
         told.append(f"it goes back to an earlier setting {often}")
     clause = "; ".join(part for part in told if part)
