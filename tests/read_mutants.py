@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 import time
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -63,7 +64,7 @@ def look(path: Path) -> str:
             assert frames.pixels.shape[:2] == (4, 32), frames.pixels.shape
             assert (np.diff(frames.times) >= 0).all(), frames.times
             times = [t for glance in video.scan(every=0.2, height=32) for t in glance.times]
-            assert all(later > earlier for earlier, later in zip(times, times[1:], strict=False)), times
+            assert all(later > earlier for earlier, later in pairwise(times)), times
             assert np.isfinite(video.duration) and video.duration >= 0
             len(video.packets())
             return "damaged" if video.damage else "read"

@@ -21,6 +21,7 @@ from longshot.errors import MediaError, NoPictures, UsageError
 from tests.videos import paint_number, read_number, write_video
 
 REALTIME = {"deadline": "realtime", "cpu-used": "8"}
+HIDDEN_FRAMES = {"cpu-used": "8", "auto-alt-ref": "1", "lag-in-frames": "12"}
 QUIET_X265 = {"x265-params": "log-level=none:keyint=20:bframes=3"}
 
 
@@ -79,8 +80,8 @@ def check_clock(path: Path, times: list[float], *, first: int = 0, off: float = 
         ("avi.avi", {"codec": "mpeg4"}),
         ("quicktime.mov", {"codec": "mpeg4", "options": {"g": "12"}}),
         ("vp9.webm", {"codec": "libvpx-vp9", "options": REALTIME}),
-        ("vp9-altref.webm", {"codec": "libvpx-vp9", "options": {"cpu-used": "8", "auto-alt-ref": "1", "lag-in-frames": "12"}}),
-        ("vp8-altref.webm", {"codec": "libvpx", "options": {"cpu-used": "8", "auto-alt-ref": "1", "lag-in-frames": "12"}}),
+        ("vp9-hidden.webm", {"codec": "libvpx-vp9", "options": HIDDEN_FRAMES}),
+        ("vp8-hidden.webm", {"codec": "libvpx", "options": HIDDEN_FRAMES}),
         ("hevc.mp4", {"codec": "libx265", "options": QUIET_X265}),
         ("av1.mp4", {"codec": "libsvtav1", "options": {"preset": "9", "crf": "12", "svtav1-params": "lp=1"}}),
         ("mpeg2.mpg", {"codec": "mpeg2video", "options": {"bf": "2"}}),

@@ -158,6 +158,11 @@ def _coarseness(track: Track) -> tuple[bool, float, int]:
     return track.level in LEAVES, -mean, rank
 
 
+def chapter_title(caption: Caption) -> str:
+    """What a chapter list shows of a caption: its title where the maker gave one, else its words."""
+    return str(caption.details.get("title") or caption.text)
+
+
 def shown_text(track: Track, index: int) -> str:
     """A caption's words, or its id when it has none, so that a list of bare shots can still be seen."""
     return track.captions[index].text or track.id_of(index)

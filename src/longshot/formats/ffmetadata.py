@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from fractions import Fraction
 
 from longshot.errors import FormatError, UsageError
-from longshot.formats._format import Fault, Format, Reading, foreign
+from longshot.formats._format import Fault, Format, Reading, chapter_title, foreign
 from longshot.formats._header import dump, header_of, parse_object, track_of
 from longshot.timeline import Caption, Span, Track
 
@@ -33,7 +33,8 @@ def write(tracks: Sequence[Track], *, kind: str, media: str) -> str:
 
 def _chapter(caption: Caption) -> str:
     start, end = (max(0, round(second * 1000)) for second in (caption.span.start, caption.span.end))
-    title = f"title={_escape(caption.text)}\n" if caption.text else ""
+    words = chapter_title(caption)
+    title = f"title={_escape(words)}\n" if words else ""
     return f"[CHAPTER]\nTIMEBASE=1/1000\nSTART={start}\nEND={end}\n{title}"
 
 

@@ -51,9 +51,15 @@ def _bullets(ordered: Sequence[Track], media: str) -> Iterator[str]:
         # A leaf never opens: what is said during a text on screen is no part of it.
         open_spans = [(level, around) for level, around in open_spans if level < depth and start in around]
         mark = f"{track.level}: " if track.level in LEAVES else ""
-        yield f"{'  ' * len(open_spans)}- {_time(span, media)} {mark}{_escape(shown_text(track, index))}"
+        yield f"{'  ' * len(open_spans)}- {_time(span, media)} {mark}{_words(track, index)}"
         if track.level not in LEAVES:
             open_spans.append((depth, span))
+
+
+def _words(track: Track, index: int) -> str:
+    """A caption's words, after its title in bold where it has one."""
+    title, words = str(track.captions[index].details.get("title") or ""), _escape(shown_text(track, index))
+    return f"**{_escape(title)}** — {words}" if title and track.level != "video" else words
 
 
 def _time(span: Span, media: str) -> str:

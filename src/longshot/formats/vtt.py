@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from longshot.errors import FormatError
 from longshot.formats._cues import Cue, cut, plain, speaker_of, stamp, unescape
-from longshot.formats._format import Fault, Format, Reading, coarse_first, foreign
+from longshot.formats._format import Fault, Format, Reading, chapter_title, coarse_first, foreign
 from longshot.formats._header import caption_object, caption_of, dump, header_of, parse_object, track_of
 from longshot.timeline import Caption, Track
 
@@ -38,11 +38,12 @@ def _cue(track: Track, index: int, kind: str) -> str:
     caption, name = track.captions[index], _name(track.id_of(index))
     if kind == "metadata":
         payload = _json(caption_object(track, index))
+    elif kind == "chapters" and chapter_title(caption):
+        payload = _escape(chapter_title(caption)).replace("\n", "&#10;")
     elif not caption.text:
         payload = f"<c.id>{_escape(name)}</c>"
     else:
         payload = _escape(caption.text)
-        payload = payload.replace("\n", "&#10;") if kind == "chapters" else payload
     times = f"{stamp(caption.span.start, mark='.')} --> {stamp(caption.span.end, mark='.')}"
     return f"{name}\n{times}\n{payload}\n"
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from longshot.errors import UsageError
-from longshot.formats._format import Format, shown_text
+from longshot.formats._format import Format, chapter_title
 from longshot.timeline import Track, clock
 
 LEAST_CHAPTERS = 3
@@ -58,7 +58,8 @@ def broken_rule(track: Track) -> str:
 def _lines(track: Track) -> str:
     room = min(LONGEST_TITLE, LONGEST_TEXT // len(track) - 10)
     return "".join(
-        f"{clock(caption.span.start)} {_title(shown_text(track, index), room)}\n" for index, caption in enumerate(track)
+        f"{clock(caption.span.start)} {_title(chapter_title(caption) or track.id_of(index), room)}\n"
+        for index, caption in enumerate(track)
     )
 
 

@@ -22,13 +22,14 @@ if TYPE_CHECKING:
     from longshot.video import Packets, Video
 
 _FEWEST_KEYS = 3
-_EARLY = 0.9  # share of the usual distance of keyframes, below which one came early
+_EARLY = 0.99  # share of the usual distance of keyframes, below which one came early
 _OTHER_SHAPE, _OTHER_COLOUR = 0.2, 5.0  # from here on two keyframes show different things
-_SURE_SHAPE = 0.3  # from here on they show different scenes
+_SURE_SHAPE = 0.2  # from here on they show different scenes
 _APART = 1.0  # seconds: keyframes nearer than that are compared with later ones
 _SPIKE = 4.0  # times the usual size: a cut inside a group of pictures
 _SWELL = 2.0  # times the usual size over _SWELLING seconds: a dissolve
 _SWELLING = 0.3
+_SPIKE_OF_KEY, _SWELL_OF_KEY = 0.1, 0.03  # and this share of a keyframe at least
 _CONTEXT = 0.7  # seconds decoded before and after
 _WORTH = 0.6  # share of the video from which a whole pass is simpler
 
@@ -72,6 +73,7 @@ def triage(packets: Packets, looks: Looks, end: float) -> tuple[list[float], lis
     usual = float(np.diff(edges).max())
     shape = unmatched(looks.shape[:-1], looks.shape[1:]).mean(1)
     known = [float(keys[k + 1]) for k in range(len(keys) - 1) if _proves(edges, k, usual, shape)]
+    key = float(np.median(packets.sizes[packets.keys]))
     doubtful = []
     for k in range(len(keys)):
         later = int(min(np.searchsorted(keys, keys[k] + _APART), len(keys) - 1))
@@ -79,7 +81,7 @@ def triage(packets: Packets, looks: Looks, end: float) -> tuple[list[float], lis
         if later > k and not explained and _differ(looks, k, later):
             doubtful.append(Span(float(keys[k]), float(keys[later])))
         inside = slice(*np.searchsorted(packets.times, edges[k : k + 2]).tolist())
-        doubtful += _outliers(packets.times[inside][1:], packets.sizes[inside][1:])
+        doubtful += _outliers(packets.times[inside][1:], packets.sizes[inside][1:], key)
     return known, [Span(max(0.0, span.start - _CONTEXT), span.end + _CONTEXT) for span in doubtful]
 
 
@@ -95,17 +97,22 @@ def _differ(looks: Looks, one: int, other: int) -> bool:
     return bool(shape > _OTHER_SHAPE or colour > _OTHER_COLOUR)
 
 
-def _outliers(times: NDArray[np.float64], sizes: NDArray[np.int64]) -> list[Span]:
-    """Where the pictures of one group, its keyframe left out, are much larger than is usual in it."""
+def _outliers(times: NDArray[np.float64], sizes: NDArray[np.int64], key: float) -> list[Span]:
+    """Where the pictures of one group, its keyframe left out, are much larger than is usual in it.
+
+    key: the usual size of a keyframe, in bytes.
+    """
     if len(times) < 8:
         return []
     weight = sizes / max(1.0, float(np.median(sizes)))
-    spikes = [Span(float(second), float(second)) for second in times[weight > _SPIKE]]
+    spiked = (weight > _SPIKE) & (sizes > _SPIKE_OF_KEY * key)
+    spikes = [Span(float(second), float(second)) for second in times[spiked]]
     width = max(2, round(_SWELLING * (len(times) - 1) / max(float(times[-1] - times[0]), 1e-6)))
     if len(times) < 2 * width:
         return spikes
-    swell = np.convolve(weight, np.full(width, 1 / width), "valid") > _SWELL
-    return spikes + [Span(float(times[k]), float(times[k + width - 1])) for k in np.flatnonzero(swell)]
+    mean = np.convolve(weight, np.full(width, 1 / width), "valid")
+    swollen = (mean > _SWELL) & (mean * float(np.median(sizes)) > _SWELL_OF_KEY * key)
+    return spikes + [Span(float(times[k]), float(times[k + width - 1])) for k in np.flatnonzero(swollen)]
 
 
 def _merged(spans: list[Span]) -> list[Span]:

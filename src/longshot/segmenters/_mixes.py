@@ -16,8 +16,8 @@ _LONGEST_HOLD = 3 * _gradual.REACH  # grid steps for which one picture is repeat
 
 # Logistic weights over _gradual.NAMES, fitted on the tuning half of the ground-truth set by
 # benchmarks/shots_accuracy.py --fit (see docs/shots.md).
-WEIGHTS = np.array([0.304, -1.959, -3.456, -1.037, 3.054, -4.158], np.float32)
-BIAS = -22.459
+WEIGHTS = np.array([0.343, -2.08, -3.565, -0.989, 3.387, -4.525], np.float32)
+BIAS = -22.942
 LEAST_ODDS = -1.0  # log odds from which a stretch is taken for a dissolve: a chance of 0.27
 LEAST_NEW = 0.3  # shape that moving blocks leave unexplained between the two ends; less is one scene in other light
 

@@ -26,8 +26,8 @@ _AHEAD = 0.5  # seconds after a picture that must be known before it is decided
 
 # Logistic weights over _sudden.NAMES, fitted on the tuning half of the ground-truth set by
 # benchmarks/shots_accuracy.py --fit (see docs/shots.md).
-WEIGHTS = np.array([2.817, 11.949, 0.736, 0.0, 1.518, 1.46, 1.245, 0.0, 1.355], np.float32)
-BIAS = -9.031
+WEIGHTS = np.array([1.823, 8.578, 0.066, 0.0, 1.407, 1.86, 1.073, 0.0, 1.082], np.float32)
+BIAS = -6.789
 LEAST_ODDS = -0.8  # log odds from which a picture is taken for the first of a shot: a chance of 0.31
 
 
