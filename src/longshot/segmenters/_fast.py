@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from longshot.video import Packets, Video
 
 _FEWEST_KEYS = 3
-_EARLY = 0.99  # share of the usual distance of keyframes, below which one came early
+_EARLY = 0.9  # share of the usual distance of keyframes, below which one came early
 _OTHER_SHAPE, _OTHER_COLOUR = 0.2, 5.0  # from here on two keyframes show different things
-_SURE_SHAPE = 0.2  # from here on they show different scenes
+_SURE_SHAPE = 0.35  # from here on they show different scenes
 _APART = 1.0  # seconds: keyframes nearer than that are compared with later ones
 _SPIKE = 4.0  # times the usual size: a cut inside a group of pictures
 _SWELL = 2.0  # times the usual size over _SWELLING seconds: a dissolve
