@@ -125,6 +125,8 @@ class _Plan:
     @classmethod
     def of(cls, tracks: Sequence[Track], link: str) -> _Plan:
         levels = tuple(track for track in tracks if track.level not in (*_LEAVES, "shot"))
+        if levels and len(levels[-1]) == 1:  # the coarser levels would only say the one line again
+            levels = levels[-1:]
         leaves = {track.level: track for track in tracks if track.level in _LEAVES}
         known = {
             track.id_of(i): (depth, caption) for depth, track in enumerate(levels) for i, caption in enumerate(track)
