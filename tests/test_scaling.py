@@ -343,3 +343,16 @@ def test_ctrl_c_keeps_what_is_done_and_says_nothing_of_the_workers(tmp_path: Pat
     assert err.decode().rstrip().endswith("KeyboardInterrupt")
     assert 1 <= len(read_journal(tmp_path / "journal.jsonl")) < 200
     assert not (tmp_path / "journal.jsonl.lock").exists()
+
+
+def test_new_subtitles_or_a_new_reader_make_it_new_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    video = tmp_path / "talk.mp4"
+    video.write_bytes(b"any bytes")
+    verb = Verb("recap", {"speech": "auto", "screen": "none"})
+    before, silent = verb.key(str(video)), Verb("recap", {"speech": "none", "screen": "none"})
+    silent_before = silent.key(str(video))
+    (tmp_path / "talk.srt").write_text("1\n00:00:01,000 --> 00:00:02,000\nHello\n")
+    assert verb.key(str(video)) != before and silent.key(str(video)) == silent_before
+    settings = Verb("recap", {"screen": "auto"}).settings
+    monkeypatch.setattr("longshot.registry.choices", lambda shelf: {})
+    assert Verb("recap", {"screen": "auto"}).settings != settings

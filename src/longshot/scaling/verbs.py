@@ -92,14 +92,31 @@ class Verb:
 
     @cached_property
     def settings(self) -> str:
-        """The settings as 16 hex digits. Longshot's version is one: another version may say something else."""
-        said = {**self.options, "version": __version__, "cut": bool(self.cut), "exact": self.exact}
+        """The settings as 16 hex digits. Longshot's version is one: another version may say something else.
+
+        So is what "auto" may choose from here: after an install the same command has more to say.
+        """
+        ready = {
+            option: [name for name, choice in registry.choices(SHELF_OF[option]).items() if not choice.missing]
+            for option in self._left_open
+        }
+        said = {**self.options, "version": __version__, "cut": bool(self.cut), "exact": self.exact, "ready": ready}
         text = json.dumps(said, sort_keys=True, default=str)
         return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
     def key(self, path: str) -> str:
         """The journal's name for this verb on this video; the path stands in for the content of what is no file."""
-        return f"{_content_id(path) or path}/{self.name}/{self.settings}"
+        key = f"{_content_id(path) or path}/{self.name}/{self.settings}"
+        if "speech" not in self._left_open and self.options.get("speech") != "sidecar":
+            return key
+        files = registry.module("transcribers", "sidecar").beside(Path(path))
+        return "/".join([key, *(_content_id(str(file)) for file in files)])
+
+    @property
+    def _left_open(self) -> list[str]:
+        """The options in which the program chooses by itself."""
+        choosing = {"recap": ("speech", "screen"), "describe": ("speech", "screen"), "transcribe": ("speech",)}
+        return [name for name in choosing.get(self.name, ()) if self.options.get(name, "auto") == "auto"]
 
     def _clips(self, video: Video, track: Track, progress: Progress) -> tuple[str, ...]:
         from longshot.captioning.cut import cut

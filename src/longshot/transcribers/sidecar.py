@@ -30,6 +30,11 @@ def load() -> Sidecar:
     return Sidecar()
 
 
+def beside(video: Path) -> list[Path]:
+    """The subtitle files that belong to a video by name, whatever their language."""
+    return sorted(found.path for found in _found(video))
+
+
 @dataclass(frozen=True, slots=True)
 class _Found:
     """One subtitle file of the video. language: two letters, "" when the name says none."""
