@@ -1,6 +1,8 @@
 """Draw docs/outline.svg: the terminal outline of the bundled sample, from tracks that were really made.
 
     .venv/bin/python docs/make_picture.py
+
+The sample is in samples/.
 """
 
 from __future__ import annotations

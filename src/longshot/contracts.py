@@ -96,6 +96,10 @@ class Segmenter(Protocol):
         """Start on one video; the watcher is then fed one pass of it."""
         ...
 
+    def spans(self, video: Video) -> list[Span] | None:
+        """The spans without a pass over the pictures, when this segmenter can do without one; else None."""
+        ...
+
 
 @runtime_checkable
 class Transcriber(Protocol):

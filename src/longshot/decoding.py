@@ -234,7 +234,10 @@ class Reader:
             sent = _decode_time(packet)
             if end is not None and sent is not None and sent >= end:
                 break
-            yield from (frame for frame in self.decode(packet) if untimed or _inside(frame.pts, begin, end))
+            # What is shown before the stretch is decoded only as far as the stretch is predicted from it.
+            needed = begin is None or packet.pts is None or packet.pts >= begin
+            frames = self.decode(packet, needed=needed)
+            yield from (frame for frame in frames if untimed or _inside(frame.pts, begin, end))
         yield from (frame for frame in self.decode(None) if untimed or _inside(frame.pts, begin, end))
 
     def pick(self, targets: Sequence[int]) -> Iterator[tuple[int, VideoFrame]]:

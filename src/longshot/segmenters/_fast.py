@@ -8,6 +8,7 @@ a second of larger ones, is a cut or a dissolve. Stretches with none of this are
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from typing import TYPE_CHECKING, Protocol
 
@@ -15,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from longshot.contracts import Frames, Glance
+from longshot.decoding import cores
 from longshot.segmenters._likeness import Looks, distances, look, unmatched
 from longshot.timeline import Span
 
@@ -26,10 +28,13 @@ _EARLY = 0.9  # share of the usual distance of keyframes, below which one came e
 _OTHER_SHAPE, _OTHER_COLOUR = 0.2, 5.0  # from here on two keyframes show different things
 _SURE_SHAPE = 0.35  # from here on they show different scenes
 _APART = 1.0  # seconds: keyframes nearer than that are compared with later ones
-_SPIKE = 4.0  # times the usual size: a cut inside a group of pictures
-_SWELL = 2.0  # times the usual size over _SWELLING seconds: a dissolve
-_SWELLING = 0.3
+_SPIKE = 2.5  # times the large pictures around: a cut inside a group of pictures
+_LIKE_KEY = 0.45  # share of a keyframe's size; one whose picture is as new is a cut as well
+_SWELL = 1.8  # times the usual size over _SWELLING seconds: a dissolve
+_SWELLING = 0.4
 _SPIKE_OF_KEY, _SWELL_OF_KEY = 0.1, 0.03  # and this share of a keyframe at least
+_NEAR, _ITSELF = 1.5, 0.1  # seconds around a picture in which it is compared; nearer ones belong to it
+_HIDING, _HIDING_MIX = 0.3, 0.12  # share of a keyframe's size that a hidden cut, or a mix, reaches at least
 _CONTEXT = 0.7  # seconds decoded before and after
 _WORTH = 0.6  # share of the video from which a whole pass is simpler
 
@@ -57,8 +62,9 @@ def fast_spans(video: Video, finder: Callable[[], Finder]) -> list[Span] | None:
     if sum(span.length for span in stretches) > _WORTH * end:
         return None
     starts = {second for second in known if not any(second in span for span in stretches)}
-    for span in stretches:
-        starts.update(_look_closely(video, span, finder()))
+    with ThreadPoolExecutor(min(cores(), max(1, len(stretches)))) as pool:
+        for found in pool.map(lambda span: _look_closely(video, span, finder()), stretches):
+            starts.update(found)
     edges = [0.0, *sorted(second for second in starts if 0 < second < end), end]
     return [Span(first, last) for first, last in pairwise(edges)]
 
@@ -72,13 +78,15 @@ def triage(packets: Packets, looks: Looks, end: float) -> tuple[list[float], lis
     edges = np.append(keys, end)
     usual = float(np.diff(edges).max())
     shape = unmatched(looks.shape[:-1], looks.shape[1:]).mean(1)
-    known = [float(keys[k + 1]) for k in range(len(keys) - 1) if _proves(edges, k, usual, shape)]
+    proven = [float(keys[k + 1]) for k in range(len(keys) - 1) if _proves(edges, k, usual, shape)]
+    known = [second for second in proven if sum(abs(second - other) < _APART for other in proven) == 1]
     key = float(np.median(packets.sizes[packets.keys]))
-    doubtful = []
+    # Several in a row may be a strobe or flashes, which only a look can tell from cuts.
+    doubtful = [Span(second, second) for second in proven if second not in known]
     for k in range(len(keys)):
         later = int(min(np.searchsorted(keys, keys[k] + _APART), len(keys) - 1))
         explained = any(keys[k] < second <= keys[later] for second in known)
-        if later > k and not explained and _differ(looks, k, later):
+        if later > k and not explained and _differ(looks, k, later) and _could_hide(packets, keys[k], keys[later]):
             doubtful.append(Span(float(keys[k]), float(keys[later])))
         inside = slice(*np.searchsorted(packets.times, edges[k : k + 2]).tolist())
         doubtful += _outliers(packets.times[inside][1:], packets.sizes[inside][1:], key)
@@ -90,6 +98,21 @@ def _proves(edges: NDArray[np.float64], k: int, usual: float, shape: NDArray[np.
     return bool(edges[k + 1] - edges[k] < _EARLY * usual and shape[k] > _SURE_SHAPE)
 
 
+def _could_hide(packets: Packets, start: float, end: float) -> bool:
+    """Whether a change may lie between two keyframes without standing out among its neighbours.
+
+    The first picture of a new shot is coded nearly as a keyframe is, wherever it falls, and a mix costs much all
+    the way. Where everything in between stays small, the camera moved.
+    """
+    inside = slice(*np.searchsorted(packets.times, [start, end]).tolist())
+    sizes = packets.sizes[inside]
+    between = sizes[~packets.keys[inside]]
+    nearby = sizes[packets.keys[inside]]
+    if not len(between) or not len(nearby):
+        return True
+    return bool(np.percentile(between, 95) > _HIDING * nearby.max() or np.median(between) > _HIDING_MIX * nearby.max())
+
+
 def _differ(looks: Looks, one: int, other: int) -> bool:
     pair = np.array([one, other])
     shape = unmatched(looks.shape[pair[:1]], looks.shape[pair[1:]]).mean()
@@ -98,20 +121,26 @@ def _differ(looks: Looks, one: int, other: int) -> bool:
 
 
 def _outliers(times: NDArray[np.float64], sizes: NDArray[np.int64], key: float) -> list[Span]:
-    """Where the pictures of one group, its keyframe left out, are much larger than is usual in it.
+    """Where the pictures of one group, its keyframe left out, are much larger than others near them.
+
+    Encoders spend far less on some pictures (B) than on others (P), in turn; so a picture is held against the large
+    ones of the seconds around it, and a stretch against other stretches as long.
 
     key: the usual size of a keyframe, in bytes.
     """
     if len(times) < 8:
         return []
-    weight = sizes / max(1.0, float(np.median(sizes)))
-    spiked = (weight > _SPIKE) & (sizes > _SPIKE_OF_KEY * key)
-    spikes = [Span(float(second), float(second)) for second in times[spiked]]
+    spikes = []
+    for k in np.flatnonzero(sizes > _SPIKE_OF_KEY * key).tolist():
+        near = (np.abs(times - times[k]) < _NEAR) & (np.abs(times - times[k]) > _ITSELF)
+        large = float(np.percentile(sizes[near], 95)) if near.any() else 0.0
+        if sizes[k] > _SPIKE * large or sizes[k] > _LIKE_KEY * key:
+            spikes.append(Span(float(times[k]), float(times[k])))
     width = max(2, round(_SWELLING * (len(times) - 1) / max(float(times[-1] - times[0]), 1e-6)))
     if len(times) < 2 * width:
         return spikes
-    mean = np.convolve(weight, np.full(width, 1 / width), "valid")
-    swollen = (mean > _SWELL) & (mean * float(np.median(sizes)) > _SWELL_OF_KEY * key)
+    mean = np.convolve(sizes, np.full(width, 1 / width), "valid")
+    swollen = (mean > _SWELL * np.median(mean)) & (mean > _SWELL_OF_KEY * key)
     return spikes + [Span(float(times[k]), float(times[k + width - 1])) for k in np.flatnonzero(swollen)]
 
 

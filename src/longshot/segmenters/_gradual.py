@@ -16,6 +16,10 @@ HALVES = (3, 4, 6, 8, 11, 15, 20, 26, 34)  # half-lengths tried, in grid steps: 
 SIDE = 6  # grid steps looked at beyond each end
 REACH = HALVES[-1] + SIDE
 _SINGLE_THREADED = 250_000  # multiplications in one product
+_PAIR = 2  # grid steps between the pictures in which movement is looked for
+_FROM_CENTRE = np.stack(
+    [axis.ravel() for axis in np.meshgrid(np.linspace(-1, 1, 16), np.linspace(-1, 1, 30), indexing="ij")]
+)
 _SHADE, _COLOUR = 24.0, 8.0  # what counts as an equally visible difference
 NAMES = ("size", "off the line", "uneven", "restless", "unlike", "contrast kept")
 
@@ -47,6 +51,28 @@ def products(vector: Numbers) -> Numbers:
     rows = max(1, _SINGLE_THREADED // (count * length))
     pieces = [vector[k : k + rows] @ vector.T for k in range(0, count, rows)]
     return np.concatenate(pieces)
+
+
+def carried(shade: Numbers) -> float:
+    """Share of the change between pictures (N, 576) that a pan, tilt or zoom explains, 0..1.
+
+    Where the whole picture moves by less than a cell, brightness changes by its slope times the movement; the best
+    movement is found for each pair by least squares. What a dissolve brings in has nothing to do with the slopes.
+    """
+    pictures = shade.reshape(-1, 18, 32)
+    change = (pictures[_PAIR:] - pictures[:-_PAIR])[:, 1:-1, 1:-1].reshape(-1, 480)
+    if not len(change):
+        return 0.0
+    middle = (pictures[_PAIR:] + pictures[:-_PAIR]) / 2
+    down = ((middle[:, 2:, 1:-1] - middle[:, :-2, 1:-1]) / 2).reshape(-1, 480)
+    across = ((middle[:, 1:-1, 2:] - middle[:, 1:-1, :-2]) / 2).reshape(-1, 480)
+    outward = across * _FROM_CENTRE[1] + down * _FROM_CENTRE[0]
+    slopes = np.stack([across, down, outward], axis=2).astype(np.float64)
+    normal = np.einsum("npi,npj->nij", slopes, slopes) + 1e-3 * np.eye(3)
+    aim = np.einsum("npi,np->ni", slopes, change)
+    movement = np.linalg.solve(normal, aim[..., None])
+    left = change - (slopes @ movement)[..., 0]
+    return float(1 - np.square(left).sum() / max(float(np.square(change).sum()), 1e-6))
 
 
 def measure(product: Numbers, likeness: Numbers, contrast: Numbers, centres: NDArray[np.intp], half: int) -> Numbers:

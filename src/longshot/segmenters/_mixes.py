@@ -19,6 +19,7 @@ _LONGEST_HOLD = 3 * _gradual.REACH  # grid steps for which one picture is repeat
 WEIGHTS = np.array([0.343, -2.08, -3.565, -0.989, 3.387, -4.525], np.float32)
 BIAS = -22.942
 LEAST_ODDS = -1.0  # log odds from which a stretch is taken for a dissolve: a chance of 0.27
+MOST_CARRIED = 0.45  # share of the change that a moving camera explains; a mix reached 0.41 in 98 of 100 cases
 LEAST_NEW = 0.3  # shape that moving blocks leave unexplained between the two ends; less is one scene in other light
 
 
@@ -93,7 +94,12 @@ class Mixes:
                 best[centres[better]], widths[centres[better]] = odds[better], half
         for k in np.flatnonzero(best > LEAST_ODDS).tolist():
             half = int(widths[k])
-            if unmatched(grid.shape[k - half, None], grid.shape[k + half, None]).mean() > LEAST_NEW:
+            around = slice(k - half, k + half + 1)
+            # A slow pan moves along a straight line as well, as long as it stays within a cell.
+            if (
+                unmatched(grid.shape[around][:1], grid.shape[around][-1:]).mean() > LEAST_NEW
+                and _gradual.carried(grid.shade[around]) < MOST_CARRIED
+            ):
                 self._found.append(Change(float(grid.times[k]), half / _gradual.RATE, float(best[k])))
         keep = max(0, last - _gradual.REACH)
         self._grid, self._done = grid[keep:], last - keep
