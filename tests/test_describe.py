@@ -58,6 +58,9 @@ class Thirds:
     def __init__(self) -> None:
         self.seen = 0
 
+    def spans(self, video: Video) -> None:
+        return None
+
     def watch(self, video: Video) -> Thirds:
         return self
 

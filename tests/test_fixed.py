@@ -24,8 +24,8 @@ def spans(end: float, **options: float) -> list[Span]:
         ({}, 9.5, [0, 4, 8, 9.5]),
         ({}, 8.0, [0, 4, 8]),
         ({}, 1.0, [0, 1]),
-        ({"seconds": 180}, 400.0, [0, 180, 360, 400]),
-        ({"seconds": 0.1}, 0.3, [0, 0.1, 0.2, 0.3]),
+        ({"every": 180}, 400.0, [0, 180, 360, 400]),
+        ({"every": 0.1}, 0.3, [0, 0.1, 0.2, 0.3]),
     ],
 )
 def test_pieces(options: dict[str, float], end: float, edges: list[float]) -> None:
@@ -39,20 +39,20 @@ def test_nothing_shown_gives_nothing() -> None:
 
 
 def test_track_says_the_length() -> None:
-    source = registry.load("segmenters", "fixed", seconds=180).source
-    assert (str(source), source.settings) == ("segment fixed", {"seconds": 180.0})
+    source = registry.load("segmenters", "fixed", every=180).source
+    assert (str(source), source.settings) == ("segment fixed", {"every": 180.0})
 
 
-@pytest.mark.parametrize("seconds", [0, -1.0, float("nan"), float("inf")])
-def test_refuses_a_length_that_is_none(seconds: float) -> None:
+@pytest.mark.parametrize("every", [0, -1.0, float("nan"), float("inf")])
+def test_refuses_a_length_that_is_none(every: float) -> None:
     with pytest.raises(UsageError, match="above 0 seconds"):
-        registry.load("segmenters", "fixed", seconds=seconds)
+        registry.load("segmenters", "fixed", every=every)
 
 
-@given(end=st.floats(0.001, 3600), seconds=st.floats(0.5, 600))
-def test_never_a_gap_and_never_too_long(end: float, seconds: float) -> None:
-    made = spans(end, seconds=seconds)
+@given(end=st.floats(0.001, 3600), every=st.floats(0.5, 600))
+def test_never_a_gap_and_never_too_long(end: float, every: float) -> None:
+    made = spans(end, every=every)
     assert made[0].start == 0
     assert made[-1].end == end
     assert all(a.end == b.start for a, b in pairwise(made))
-    assert all(0 < span.length <= seconds * (1 + 1e-5) for span in made)
+    assert all(0 < span.length <= every * (1 + 1e-5) for span in made)

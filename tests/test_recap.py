@@ -70,6 +70,9 @@ class Cutter:
     def __init__(self, *cuts: float) -> None:
         self.cuts = cuts
 
+    def spans(self, video: Video) -> None:
+        return None
+
     def watch(self, video: Video) -> Cutter:
         return self
 

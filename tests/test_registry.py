@@ -69,7 +69,7 @@ def offer(monkeypatch, *points: EntryPoint) -> None:
 def test_another_package_adds_a_choice_by_entry_point(monkeypatch):
     offer(monkeypatch, point("mine", "longshot.segmenters.fixed"))
     assert registry.choices("segmenters")["mine"].provider == "unknown"
-    assert registry.load("segmenters", "mine", seconds=2.0).source.settings["seconds"] == 2.0
+    assert registry.load("segmenters", "mine", every=2.0).source.settings["every"] == 2.0
 
 
 def test_two_packages_may_not_claim_one_name(monkeypatch):

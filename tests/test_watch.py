@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from longshot.captioning.watch import end_of_pictures, end_without_looking, watch
+from longshot.captioning.watch import watch
 from longshot.contracts import Frames, Glance
-from longshot.video import Video, open_video
+from longshot.video import Video, end_of_pictures, open_video
 from tests.videos import write_video
 
 
@@ -114,7 +114,7 @@ def test_a_real_file_ends_after_its_last_frame(tmp_path: Path, name: str, fps: i
     with open_video(tmp_path / name) as video:
         end = watch(video, [], every=None)
         assert end == pytest.approx(36 / fps, abs=0.002)
-        assert end_without_looking(video) == pytest.approx(end)
+        assert video.pictures_end() == pytest.approx(end)
 
 
 def test_a_file_cut_off_ends_where_its_pictures_end(tmp_path: Path) -> None:

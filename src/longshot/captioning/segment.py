@@ -9,7 +9,7 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from longshot import clips, registry
-from longshot.captioning.watch import end_without_looking, watch
+from longshot.captioning.watch import watch
 from longshot.clips import ClipRules
 from longshot.contracts import Segmenter
 from longshot.errors import MediaError, UsageError
@@ -75,7 +75,7 @@ def _segment(video: Video, chosen: Segmenter | None, rules: ClipRules | None, pr
     spans: Sequence[Span]
     strengths: Sequence[float] | None = None
     if chosen is None:
-        end = end_without_looking(video)
+        end = video.pictures_end()
         spans, source = ([Span(0.0, end)] if end else []), Source("segment", "grid")
     else:
         spans, strengths = _shots(video, chosen, progress)
@@ -87,8 +87,7 @@ def _segment(video: Video, chosen: Segmenter | None, rules: ClipRules | None, pr
 
 def _shots(video: Video, chosen: Segmenter, progress: Progress | None) -> tuple[Sequence[Span], Sequence[float] | None]:
     """Spans, and how sure each boundary between them is when the segmenter tells."""
-    without_pass = getattr(chosen, "spans", None)
-    spans: list[Span] | None = without_pass(video) if without_pass is not None else None
+    spans = chosen.spans(video)
     if spans is not None:
         return spans, _strengths(chosen, spans)
     watcher = chosen.watch(video)
@@ -116,8 +115,7 @@ def _load(name: str, *, every: float | None, fast: bool) -> Segmenter:
     """The segmenter behind a name. Raises UsageError for an option that it does not know."""
     load = registry.module("segmenters", name).load
     known = inspect.signature(load).parameters
-    length = "seconds" if "seconds" in known else "every"
-    given: dict[str, Any] = ({length: every} if every is not None else {}) | ({"fast": True} if fast else {})
+    given: dict[str, Any] = ({"every": every} if every is not None else {}) | ({"fast": True} if fast else {})
     open_ended = any(parameter.kind is parameter.VAR_KEYWORD for parameter in known.values())
     for option in given:
         if option not in known and not open_ended:

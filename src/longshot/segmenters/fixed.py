@@ -18,39 +18,43 @@ _SLIVER = 1e-6
 
 
 class Fixed:
-    """Cuts every `seconds` seconds, wherever the pictures change. It needs no look at them."""
+    """Cuts every `every` seconds, wherever the pictures change. It needs no look at them."""
 
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
+    def __init__(self, every: float) -> None:
+        self._every = every
 
     @property
     def source(self) -> Source:
         """`segment fixed`, with the length of the pieces."""
-        return Source("segment", "fixed", settings={"seconds": self._seconds})
+        return Source("segment", "fixed", settings={"every": self._every})
+
+    def spans(self, video: Video) -> list[Span]:
+        """Pieces of a video, from its packets' times alone."""
+        return self.watch(video).finish(video.pictures_end())
 
     def watch(self, video: Video) -> FixedWatcher:
         """Start on one video."""
-        return FixedWatcher(self._seconds)
+        return FixedWatcher(self._every)
 
 
 class FixedWatcher:
     """Waits for the end, which is all that equal pieces depend on."""
 
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
+    def __init__(self, every: float) -> None:
+        self._every = every
 
     def see(self, glance: Glance) -> None:
         """Take the next stretch; nothing in it matters here."""
 
     def finish(self, end: float) -> list[Span]:
         """Pieces from 0 to `end`; the last one may be shorter. At 4 s, 9.5 s give 0-4, 4-8, 8-9.5."""
-        count = max(1, math.ceil((end - _SLIVER) / self._seconds))
-        edges = [i * self._seconds for i in range(count)] + [end]
+        count = max(1, math.ceil((end - _SLIVER) / self._every))
+        edges = [i * self._every for i in range(count)] + [end]
         return [Span(first, last) for first, last in pairwise(edges)] if end > 0 else []
 
 
-def load(*, seconds: float = 4.0) -> Fixed:
-    """Pieces of `seconds` seconds. Raises UsageError unless that is a positive number."""
-    if not (math.isfinite(seconds) and seconds > 0):
-        raise UsageError(f"a piece has a length above 0 seconds, got {seconds}")
-    return Fixed(float(seconds))
+def load(*, every: float = 4.0) -> Fixed:
+    """Pieces of `every` seconds. Raises UsageError unless that is a positive number."""
+    if not (math.isfinite(every) and every > 0):
+        raise UsageError(f"a piece has a length above 0 seconds, got {every}")
+    return Fixed(float(every))

@@ -40,6 +40,10 @@ class TransNet:
         """`segment transnet`, with the probability from which a picture counts as a boundary."""
         return Source("segment", "transnet", revision="TransNetV2", settings={"threshold": self._threshold})
 
+    def spans(self, video: Video) -> None:
+        """None: the network has to see every picture."""
+        return None
+
     def watch(self, video: Video) -> TransNetWatcher:
         """Start on one video."""
         return TransNetWatcher(self._network, self._threshold)
