@@ -7,10 +7,11 @@ the suite that every such file must pass.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from longshot.errors import UsageError
 from longshot.timeline import Caption, Source, Span, Track
 
 if TYPE_CHECKING:
@@ -185,3 +186,121 @@ class Scanner(Protocol):
     def scan(self, *, every: float | None, height: int | None) -> Iterator[Glance]:
         """Glances from the first frame to the last."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One piece of a file that could not be used, or only after a repair: where (1-based line) and why."""
+
+    line: int
+    reason: str
+    text: str = ""
+
+    def __str__(self) -> str:
+        return f"line {self.line}: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a file said, and what of it could not be used.
+
+    format: the name of the format that read it. tracks: one for each level in the file, at least one.
+    skipped: pieces left out. mended: pieces used after a repair ("starts before 0").
+    """
+
+    format: str
+    tracks: tuple[Track, ...]
+    skipped: tuple[Fault, ...] = ()
+    mended: tuple[Fault, ...] = ()
+
+    @property
+    def captions(self) -> tuple[Caption, ...]:
+        """All captions of the file, level by level."""
+        return tuple(caption for track in self.tracks for caption in track)
+
+    @property
+    def trouble(self) -> str:
+        """One line about what was skipped or mended; empty when the file was clean."""
+        parts = []
+        total = len(self.captions) + len(self.skipped)
+        if self.skipped:
+            parts.append(f"{len(self.skipped)} of {total} cues skipped ({some_of(self.skipped)})")
+        if self.mended:
+            parts.append(f"{len(self.mended)} mended ({some_of(self.mended)})")
+        return "; ".join(parts)
+
+
+def some_of(faults: Sequence[Fault]) -> str:
+    """The first two faults in words, with dots when there are more."""
+    shown = ", ".join(map(str, faults[:2]))
+    return f"{shown}, …" if len(faults) > 2 else shown
+
+
+class FormatWriter(Protocol):
+    """Tracks of one video as text."""
+
+    def __call__(self, tracks: Sequence[Track], *, kind: str, media: str) -> str:
+        """The file's whole text, ending in a newline when not empty.
+
+        `kind` is one of the format's kinds. `media` is the address of the video for links, or "".
+        Raises UsageError when these tracks cannot be written in this format.
+        """
+        ...
+
+
+class FormatReader(Protocol):
+    """Text back to tracks."""
+
+    def __call__(self, text: str) -> Reading:
+        """Everything readable in `text`. Raises FormatError, and nothing else, when there is none."""
+        ...
+
+
+class Likeness(Protocol):
+    """How much a text looks like this format."""
+
+    def __call__(self, text: str) -> float:
+        """0.0 is another format, 0.5 may be this one, 1.0 says so itself. Looks at the beginning only."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """One way to write tracks as text, to read them, or both. Shelf: `formats/`, whose files' `load()` gives one.
+
+    name: the file's name on the shelf. suffix: how its files end. loses: what does not come back when a file is
+    read again, in words ("" for nothing). kinds: the uses that it can be written for, the default first.
+    together: the kinds whose file can hold several levels of one video.
+    """
+
+    name: str
+    suffix: str
+    loses: str
+    write: FormatWriter | None = None
+    read: FormatReader | None = None
+    likeness: Likeness | None = None
+    kinds: tuple[str, ...] = ("captions",)
+    together: tuple[str, ...] = ()
+
+    def text_of(self, tracks: Iterable[Track], *, kind: str = "", media: str = "") -> str:
+        """The tracks as text of this format, after a check that it can carry them.
+
+        kind: one of `kinds`, the first when empty. Raises UsageError for an unknown kind, for tracks of several
+        videos, for several levels where one is meant, and for a format that only reads.
+        """
+        tracks = list(tracks)
+        kind = kind or self.kinds[0]
+        if self.write is None:
+            raise UsageError(f"{self.name} can be read but not written; write vtt or srt instead")
+        if kind not in self.kinds:
+            raise UsageError(f"{self.name} has no kind {kind!r}: there are {', '.join(self.kinds)}")
+        if not tracks:
+            raise UsageError(f"no track to write as {self.name}: give at least one")
+        if len({track.video for track in tracks}) > 1:
+            raise UsageError(f"one {self.name} file holds one video, got tracks of several: write one file each")
+        levels = [track.level for track in tracks]
+        if len(set(levels)) < len(levels):
+            raise UsageError(f"two tracks of one level in one {self.name} file: got {', '.join(levels)}")
+        if len(tracks) > 1 and kind not in self.together:
+            raise UsageError(f"one {self.name} file holds one level: choose one of {', '.join(levels)}")
+        return self.write(tracks, kind=kind, media=media)

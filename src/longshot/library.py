@@ -21,10 +21,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from longshot import registry
+from longshot.contracts import Format, Reading
 from longshot.errors import FormatError, LongshotError, UsageError
 from longshot.formats._cues import collapse_rolling, is_rolling
 from longshot.formats._encodings import decode
-from longshot.formats._format import Format, Reading
 from longshot.formats._header import VERSION, check_keys, check_version, dump, parse_object
 from longshot.timeline import Track
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 import longshot.formats
 from longshot import registry
+from longshot.contracts import Format
 from longshot.errors import FormatError, UsageError
-from longshot.formats._format import Format
 from longshot.timeline import Caption, Source, Span, Track
 
 SHELF = Path(longshot.formats.__file__).parent

@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from longshot import registry
+from longshot.contracts import Format
 from longshot.errors import UsageError
-from longshot.formats._format import LEAVES, Format
+from longshot.formats._format import LEAVES
 from longshot.library import VideoRecord, read_tracks, video_beside, write_text
 from longshot.timeline import Track
 

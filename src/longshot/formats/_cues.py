@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from longshot.formats._format import Fault
+from longshot.contracts import Fault
 from longshot.timeline import Caption, Span
 
 _STAMP = r"(?:(-)\s*)?(?:(\d{1,9})\s*[:：]\s*)?(\d{1,9})\s*[:：]\s*(\d{1,9})(?:\s*[.,:;]\s*(\d{1,9}))?"

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from longshot.contracts import Fault, Format, Reading
 from longshot.errors import UsageError
 from longshot.formats._cues import STAMP, seconds_of
-from longshot.formats._format import Fault, Format, Reading, foreign
+from longshot.formats._format import foreign
 from longshot.timeline import Caption, Span
 
 _FIELDS = ("layer", "start", "end", "style", "name", "marginl", "marginr", "marginv", "effect", "text")

@@ -8,9 +8,9 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 
+from longshot.contracts import Fault, Format, Reading
 from longshot.errors import FormatError, UsageError
 from longshot.formats._cues import STAMP, seconds_of
-from longshot.formats._format import Fault, Format, Reading
 from longshot.formats._header import dump, parse_object
 from longshot.timeline import Caption, Source, Span, Track
 

@@ -9,8 +9,9 @@ import re
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 
+from longshot.contracts import Fault, Format, Reading
 from longshot.errors import FormatError, UsageError
-from longshot.formats._format import Fault, Format, Reading, chapter_title, foreign
+from longshot.formats._format import chapter_title, foreign
 from longshot.formats._header import dump, header_of, parse_object, track_of
 from longshot.timeline import Caption, Span, Track
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from longshot.contracts import Format, Reading
 from longshot.errors import FormatError
-from longshot.formats._format import Format, Reading
 from longshot.formats._header import caption_object, caption_of, check_version, dump, header_of, parse_object, track_of
 from longshot.timeline import Caption, Track
 

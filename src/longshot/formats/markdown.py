@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterator, Sequence
 from urllib.parse import quote
 
-from longshot.formats._format import LEAVES, Format, coarse_first, shown_text
+from longshot.contracts import Format
+from longshot.formats._format import LEAVES, coarse_first, shown_text
 from longshot.timeline import Span, Track, clock
 
 _SPECIAL = re.compile(r"([\\`*_\[\]<>|~&#])")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from longshot.contracts import Format, Reading
 from longshot.formats._cues import cut, guarded, plain, stamp
-from longshot.formats._format import Format, Reading, foreign, shown_text
+from longshot.formats._format import foreign, shown_text
 from longshot.timeline import Caption, Track
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from longshot.contracts import Fault, Format, Reading
 from longshot.errors import FormatError
 from longshot.formats._cues import Cue, cut, plain, speaker_of, stamp, unescape
-from longshot.formats._format import Fault, Format, Reading, chapter_title, coarse_first, foreign
+from longshot.formats._format import chapter_title, coarse_first, foreign
 from longshot.formats._header import caption_object, caption_of, dump, header_of, parse_object, track_of
 from longshot.timeline import Caption, Track
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
+from longshot.contracts import Format
 from longshot.errors import UsageError
-from longshot.formats._format import Format, chapter_title
+from longshot.formats._format import chapter_title
 from longshot.timeline import Track, clock
 
 LEAST_CHAPTERS = 3
