@@ -29,6 +29,10 @@ print(len(scenes), "clips as files")
 import longshot
 print(len(longshot.segment(path, rules="lovr")), "clips as time ranges")
 """,
+    "longshot segment --fast": """
+import longshot
+print(len(longshot.segment(path, rules="lovr", fast=True)), "clips as time ranges")
+""",
     "longshot segment and cut": """
 import longshot
 track = longshot.segment(path, rules="lovr")
