@@ -492,3 +492,33 @@ def test_mutated_files_never_crash_hang_or_lie(tmp_path):
     )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     assert "500 files read" in done.stdout
+
+
+def test_an_encrypted_file_is_refused(tmp_path):
+    key = {"encryption_scheme": "cenc-aes-ctr", "encryption_key": "0123456789abcdef" * 2, "encryption_kid": "ab" * 16}
+    write_video(tmp_path / "locked.mp4", count=10, container_options=key)
+    with pytest.raises(MediaError, match="encrypted"):
+        open_video(tmp_path / "locked.mp4")
+
+
+@pytest.mark.parametrize("box", [b"mvhd", b"mdhd", b"tkhd", b"elst"])
+def test_absurd_header_durations_do_not_mislead(tmp_path, box):
+    write_video(tmp_path / "a.mp4", count=50)
+    data = bytearray((tmp_path / "a.mp4").read_bytes())
+    at = data.index(box) + 4
+    where = {b"mvhd": 16, b"mdhd": 16, b"tkhd": 20, b"elst": 8}[box]
+    data[at + where : at + where + 4] = b"\x7f\xff\xff\xff"
+    (tmp_path / "b.mp4").write_bytes(data)
+    video = open_video(tmp_path / "b.mp4")
+    assert [n for f in video.stream(every=0.4) for n in numbers(f.pixels)][:5] == [0, 10, 20, 30, 40]
+    assert sum(len(f) for f in video.stream(every=0.4)) <= 6
+    assert sum(len(g) for g in video.scan(every=None)) == 50
+    assert video.pictures_end() == pytest.approx(2.0, abs=0.05)
+
+
+def test_a_table_without_frames_is_refused(tmp_path):
+    with av.open(str(tmp_path / "none.mp4"), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p"
+    with pytest.raises(MediaError):
+        open_video(tmp_path / "none.mp4").frames([0])

@@ -28,6 +28,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import av
+import av.error
 import numpy as np
 
 from longshot.contracts import Frames, Glance
@@ -190,13 +191,9 @@ class Video:
         if every is None:
             yield from self._stream_all(height, start, end)
             return
-        stop = min(end, self.duration) if end is not None else self.duration
-        count = max(1, math.ceil((stop - start) / every - 1e-9))
-        width, tall = fit(self.size, width=None, height=height)
-        batch = max(1, min(256, _BATCH_BYTES // (width * tall * 3)))
-        for first in range(0, count, batch):
-            grid = [start + every * k for k in range(first, min(first + batch, count))]
-            yield self._look(grid, height=height, width=None)
+        yield from self._stream_grid(
+            every, height, start, min(end, self.duration) if end is not None else self.duration
+        )
 
     def scan(
         self,
@@ -296,10 +293,10 @@ class Video:
         self.subtitles = tuple(_subtitle(stream) for stream in container.streams.subtitles)
         self._chapters = container.chapters()
         if picture is not None:
-            self._check_picture_stream(picture)
+            self._check_picture_stream(container, picture)
 
-    def _check_picture_stream(self, stream: VideoStream) -> None:
-        if _is_encrypted(stream):
+    def _check_picture_stream(self, container: InputContainer, stream: VideoStream) -> None:
+        if _is_encrypted(container, stream):
             raise MediaError(self.path, "is encrypted; decrypt it first")
         if stream.codec_context.width <= 0 or stream.codec_context.height <= 0:
             raise MediaError(self.path, "has a picture stream without a size, so nothing can be decoded from it")
@@ -351,6 +348,21 @@ class Video:
 
     def _painter(self, width: int, height: int) -> Painter:
         return Painter(width=width, height=height, pixel_shape=self._pixel_shape, turn=self._turn, threads=1)
+
+    def _stream_grid(self, every: float, height: int | None, start: float, stop: float) -> Iterator[Frames]:
+        width, tall = fit(self.size, width=None, height=height)
+        batch = max(1, min(256, _BATCH_BYTES // (width * tall * 3)))
+        first, believed = 0, True
+        while first == 0 or start + every * first < stop - 1e-9:
+            grid = [start + every * k for k in range(first, first + batch)]
+            grid = [second for second in grid if second < stop - 1e-9] or grid[:1]
+            frames = self._look(grid, height=height, width=None)
+            if believed and len(grid) > 1 and frames.times[-1] == frames.times[-2]:
+                # A picture that stays, or a header that promises more than there is: the packets know.
+                believed, stop = False, min(stop, self.pictures_end())
+                frames = frames[: max(1, sum(second < stop - 1e-9 for second in grid))]
+            yield frames
+            first += batch
 
     def _stream_all(self, height: int | None, start: float, end: float | None) -> Iterator[Frames]:
         width, tall = fit(self.size, width=None, height=height)
@@ -721,8 +733,14 @@ def _clock_seconds(text: str) -> float | None:
     return hours * 3600 + minutes * 60 + seconds
 
 
-def _is_encrypted(stream: VideoStream) -> bool:
-    return stream.codec_context.codec_tag in ("encv", "drmi") or "encryption" in stream.metadata
+def _is_encrypted(container: InputContainer, stream: VideoStream) -> bool:
+    """Whether the pictures are locked: the header hides it behind the codec's usual name, the packets say it."""
+    try:
+        packet = next(container.demux(stream), None)
+    except (av.error.FFmpegError, ValueError, IndexError):
+        return False  # damage, which reading the pictures will report
+    locked = stream.codec_context.codec_tag in ("encv", "drmi")
+    return locked or (packet is not None and packet.has_sidedata("encryption_info"))
 
 
 def _subtitle(stream: Any) -> SubtitleStream:
