@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from longshot import __version__, cli
+from longshot.errors import UsageError
 from longshot.journal import Journal, Result, State, read_journal
 from longshot.library import Library
 from longshot.scaling import local, verbs
@@ -314,7 +315,7 @@ def test_version_and_help(longshot: Command) -> None:
         (["segment", "x.mp4", "--keyframes"], "add --cut"),
         (["segment", "x.mp4", "--workers", "0"], "the number of workers is 1 or more, got 0"),
         (["segment", "x.mp4", "--time-limit", "-1"], "above 0"),
-        (["describe", "x.mp4", "--every", "week"], "--every is video, shot, clip or a number of seconds"),
+        (["describe", "x.mp4", "--every", "week"], "--every is video, shot, clip or seconds above 0"),
         (["describe", "x.mp4", "--describer", "poet"], "no describer called 'poet'"),
         (["recap", "x.mp4", "--speech", "wisper"], "did you mean 'whisper'?"),
         (["recap", "x.mp4", "--device", "gpu"], "no device called 'gpu': there are auto, cpu"),
@@ -610,3 +611,10 @@ def test_no_help_text_went_missing(verb: str, argument: str) -> None:
 def test_docs_are_in_step_with_the_commands() -> None:
     page = cli_reference.PAGE.read_text(encoding="utf-8")
     assert cli_reference.page_with(cli_reference.reference()) == page, "docs/cli.md is behind: run `make docs`"
+
+
+@pytest.mark.parametrize(("word", "meant"), [("4s", 4.0), ("0.5", 0.5), ("shot", "shot"), ("clip", "clip")])
+def test_every_takes_a_level_or_seconds(word: str, meant: object) -> None:
+    assert cli._every(word) == meant
+    with pytest.raises(UsageError, match="seconds above 0 such as 4 or 4s"):
+        cli._every(f"{word}!")

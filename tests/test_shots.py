@@ -315,3 +315,14 @@ def test_spans_touch() -> None:
     made = watcher.finish(reel.now)
     assert len(made) == 5
     assert all(one.end == other.start for one, other in pairwise(made))
+
+
+@pytest.mark.parametrize("before", [63, 64, 65, 100, 128])
+def test_a_picture_that_stays_long_before_a_cut(before: int) -> None:
+    times = np.concatenate([np.arange(before) / 25, before / 25 + 6 + np.arange(100) / 25])
+    scenes = [A] * before + [B] * 100
+    luma = np.array([scene.at(20) for scene in scenes], np.float32)
+    chroma = np.array([np.broadcast_to(scene.colour, (18, 32, 2)) for scene in scenes], np.float32)
+    watcher = ShotWatcher()
+    watcher.see(Glance(times, luma, chroma, NO_FRAMES))
+    assert watcher.starts(float(times[-1]) + 0.04) == [pytest.approx(before / 25 + 6)]

@@ -279,9 +279,10 @@ def _every(word: str) -> str | float:
     if word in ("video", "shot", "clip"):
         return word
     with suppress(ValueError):
-        if 0 < float(word) < math.inf:
-            return float(word)
-    raise UsageError(f"--every is video, shot, clip or a number of seconds above 0, got {word!r}")
+        seconds = float(word.removesuffix("s"))
+        if 0 < seconds < math.inf:
+            return seconds
+    raise UsageError(f"--every is video, shot, clip or seconds above 0 such as 4 or 4s, got {word!r}")
 
 
 def _rules(preset: str | None, shortest: float | None, longest: float | None, count: str | None) -> ClipRules | None:

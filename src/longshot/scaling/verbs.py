@@ -188,6 +188,9 @@ class _Shelf:
     def __init__(self, out: Path, journal: Journal, verb: Verb) -> None:
         self.library = Library(out)
         self.journal = journal
+        # The journal's lock is held, so a partly written file here belongs to a run that was killed.
+        for partial in (out / "tracks").glob("*/.*.part"):
+            partial.unlink(missing_ok=True)
         self._verb = verb
         # Two verbs, or two settings, may write one level; the later one owns the file.
         self._owners: dict[tuple[str, str], str] = {}

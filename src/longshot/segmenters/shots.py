@@ -140,7 +140,9 @@ class _CutWatcher:
             self._looks, self._step = self._looks.joined(looks), np.append(self._step, steps(joined.shape))
         times = self._looks.times
         self._decide(int(np.searchsorted(times, times[-1] - _AHEAD)))
-        keep = int(np.searchsorted(times, times[min(self._next, len(times) - 1)] - _BEHIND))
+        # The picture before the first undecided one may have stayed for long; it and what led to it are compared.
+        previous = max(min(self._next, len(times) - 1) - 1, 0)
+        keep = int(np.searchsorted(times, times[previous] - _BEHIND))
         self._looks, self._step, self._next = self._looks[keep:], self._step[keep:], self._next - keep
 
     @property
