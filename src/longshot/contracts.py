@@ -7,7 +7,7 @@ the suite that every such file must pass.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -177,14 +177,6 @@ class Describer(Watcher, Protocol):
 
     def describe(self, scenes: Sequence[Scene]) -> list[Description]:
         """One description for each scene, in the same order."""
-        ...
-
-
-class Scanner(Protocol):
-    """What a single pass needs of its source: `Video` is one, a test's scripted list is another."""
-
-    def scan(self, *, every: float | None, height: int | None) -> Iterator[Glance]:
-        """Glances from the first frame to the last."""
         ...
 
 

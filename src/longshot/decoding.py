@@ -57,7 +57,7 @@ _REFUSED_FORMATS = {
     "ffmetadata",
 }
 # Containers whose presentation times cannot be trusted with reordered frames (AVI, raw streams carry none).
-_UNTIMED_FORMATS = {"avi", "h264", "hevc", "m4v", "mpegvideo", "vc1", "av1", "obu", "ivf_raw", "mjpeg"}
+_UNTIMED_FORMATS = {"avi", "h264", "hevc", "m4v", "mpegvideo", "vc1", "av1", "obu", "mjpeg"}
 # MPEG program streams carry a time only now and then; what is filled in after a seek can be off by frames.
 _UNSEEKABLE_FORMATS = {"mpeg", "vobsub", "dvd"}
 _LARGEST_PICTURE = 1 << 28  # pixels; above, a damaged header is the likelier reading
@@ -432,7 +432,6 @@ class Footage:
         self._untimed: bool | None = None
         self._keys: tuple[int, ...] | None = None
         self._table: PacketTable | None = None
-        self._last: int | None = None
 
     def close(self) -> None:
         """Close every reader."""
@@ -629,8 +628,6 @@ class Footage:
 
     def _last_resort(self, reader: Reader, target: int) -> VideoFrame:
         """The newest frame at or before `target` that decodes, found the plain way: for damaged stretches."""
-        if self._last is not None:
-            target = min(target, self._last)
         for back in (0.0, 2.0, 10.0, 60.0, float("inf")):
             begin = None if back == float("inf") else target - round(back / self.base)
             found: VideoFrame | None = None

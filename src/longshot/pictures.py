@@ -30,7 +30,7 @@ _MATRIX_RGB, _MATRIX_BT709, _MATRIX_UNSPECIFIED, _MATRIX_FCC, _MATRIX_240M, _MAT
 _TRANSFER_PQ, _TRANSFER_HLG = 16, 18
 _FULL_RANGE = 2
 
-# What the coarse path reads straight from the planes: bits per sample, and (rows, columns) chroma divisors.
+# What the coarse path reads straight from the planes, with its bits per sample.
 _PLANAR = {
     "yuv420p": 8,
     "yuvj420p": 8,
@@ -125,6 +125,7 @@ class Painter:
         self._pixel_shape = pixel_shape
         self._threads = threads
         self._size: tuple[int, int] | None = None
+        self._fields: dict[tuple[int, int, str], Graph] = {}
 
     @property
     def size(self) -> tuple[int, int] | None:
@@ -138,9 +139,19 @@ class Painter:
             self._size = fit(shown, width=self._asked[0], height=self._asked[1])
         width, height = self._size[::-1] if self._turn.transpose else self._size
         if frame.interlaced_frame:
-            frame = _first_field(frame)
+            frame = self._first_field(frame)
         pixels = self._upright_rgb(frame, width, height)
         return np.ascontiguousarray(self._turn.apply(pixels))
+
+    def _first_field(self, frame: VideoFrame) -> VideoFrame:
+        """One field of an interlaced frame: half the rows, no combing, and the right instant."""
+        layout = frame.width, frame.height, frame.format.name
+        if layout not in self._fields:
+            self._fields[layout] = _field_graph(*layout)
+        self._fields[layout].push(frame)
+        field = self._fields[layout].pull()
+        assert isinstance(field, av.VideoFrame)
+        return field
 
     def _upright_rgb(self, frame: VideoFrame, width: int, height: int) -> NDArray[np.uint8]:
         if int(frame.color_trc) in (_TRANSFER_PQ, _TRANSFER_HLG):
@@ -291,15 +302,6 @@ def _over_white(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     alpha = pixels[..., 3:].astype(np.uint16)
     mixed = pixels[..., :3] * alpha + 255 * (255 - alpha) + 127
     return (mixed // 255).astype(np.uint8)
-
-
-def _first_field(frame: VideoFrame) -> VideoFrame:
-    """One field of an interlaced frame: half the rows, no combing, and the right instant."""
-    graph = _field_graph(frame.width, frame.height, frame.format.name)
-    graph.push(frame)
-    field = graph.pull()
-    assert isinstance(field, av.VideoFrame)
-    return field
 
 
 def _field_graph(width: int, height: int, pixel_format: str) -> Graph:
