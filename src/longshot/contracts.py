@@ -7,9 +7,10 @@ the suite that every such file must pass.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 from longshot.errors import UsageError
 from longshot.timeline import Caption, Source, Span, Track
@@ -177,6 +178,179 @@ class Describer(Watcher, Protocol):
 
     def describe(self, scenes: Sequence[Scene]) -> list[Description]:
         """One description for each scene, in the same order."""
+        ...
+
+
+class Exchange(NamedTuple):
+    """One earlier turn of a conversation: what was asked, and what was answered."""
+
+    asked: str
+    answered: str
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What a chat model is asked.
+
+    text: the request. frames: the pictures it is about, with their true times; one frame is an image, more are a
+    video. system: a system line, "" for the checkpoint's own default. history: earlier turns, oldest first; the frames
+    belong to the first turn.
+    """
+
+    text: str
+    frames: Frames | None = None
+    system: str = ""
+    history: tuple[Exchange, ...] = ()
+
+
+class Finish(StrEnum):
+    """How a reply ended."""
+
+    STOP = "stop"
+    """The model had said all."""
+    LENGTH = "length"
+    """The limit on new tokens was reached; the text is cut there."""
+    REFUSED = "refused"
+    """The model, or a filter before it, declined. `reason` says how that was seen."""
+    FAILED = "failed"
+    """No reply came. `reason` says why; asking again later may help."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a chat model answered to one prompt.
+
+    text: the words, stripped; what there is of them when the finish is not STOP. reason: one line, when REFUSED or
+    FAILED. tokens_in, tokens_out: tokens of the prompt (pictures included) and of the reply, 0 when not known. cost: in
+    the currency of the prices that were given, 0.0 when none were. note: what was done to make the prompt fit ("12 of
+    32 frames used"), "" when nothing.
+    """
+
+    text: str
+    finish: Finish = Finish.STOP
+    reason: str = ""
+    tokens_in: int = 0
+    tokens_out: int = 0
+    cost: float = 0.0
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Loading:
+    """How a checkpoint is put on this machine.
+
+    device: "auto", "cpu", "cuda", "cuda:1", "mps", or "spread" over all GPUs. dtype: "auto" (bfloat16 on a GPU that has
+    it, float32 on a CPU), "float32", "bfloat16", "float16". attention: "auto" (flash attention where it is installed
+    and can run, else PyTorch's own), "sdpa", "flash_attention_2", "eager". bits: 0, or 8 or 4 for quantised weights.
+    batch: prompts or clips at once, 0 to choose. remote_code: run Python files that lie beside the weights.
+    """
+
+    device: str = "auto"
+    dtype: str = "auto"
+    attention: str = "auto"
+    bits: int = 0
+    batch: int = 0
+    remote_code: bool = False
+
+
+@runtime_checkable
+class ChatModel(Protocol):
+    """Answers prompts about pictures and text. Shelf: `chat_models/`; `load(name, *, loading, settings)` gives one.
+
+    `name` is a folder, a hub id or an address, with "@revision" where that has a meaning; `settings` are generation
+    options (`max_new_tokens`, `temperature`, ...), greedy when they do not say otherwise.
+    """
+
+    @property
+    def source(self) -> Source:
+        """model: its name. revision: what distinguishes these weights. settings: all that changes its replies."""
+        ...
+
+    @property
+    def batch(self) -> int:
+        """How many prompts one call of `generate` should hold, at least 1."""
+        ...
+
+    @property
+    def slots(self) -> int:
+        """How many calls of `generate` may run at once, in threads; 1 for a model in this process."""
+        ...
+
+    @property
+    def context(self) -> int:
+        """Tokens that prompt and reply may have together; 0 when not known."""
+        ...
+
+    def count_tokens(self, text: str) -> int:
+        """Tokens of a text, to plan with: exact where the tokenizer is here, else an estimate that is never low."""
+        ...
+
+    def generate(self, prompts: Sequence[Prompt]) -> list[Reply]:
+        """One reply for each prompt, in the same order; what a prompt gets does not depend on the others.
+
+        A prompt that cannot be answered gets a reply that FAILED or was REFUSED, and the others their answers. Raises
+        ModelError only where no prompt can ever be answered (a wrong key, no such model).
+        """
+        ...
+
+    def stream(self, prompt: Prompt) -> Iterator[str]:
+        """The reply to one prompt, piece by piece as it is made; joined and stripped, the text of `generate`."""
+        ...
+
+
+@runtime_checkable
+class HiddenStates(Protocol):
+    """A chat model that also gives what stands behind its next token: what EOL-prompted encoders are made of."""
+
+    def embed(self, prompts: Sequence[Prompt]) -> NDArray[np.float32]:
+        """The last layer's hidden state (after the final norm) at the last position of each prompt, as it stands
+        before the first token of a reply, from one forward pass: float32 (N, D), not normalised.
+        """
+        ...
+
+
+@runtime_checkable
+class Encoder(Protocol):
+    """Puts text and clips into one space. Shelf: `encoders/`, whose `load(name, *, loading, pooling)` gives one.
+
+    `pooling` is a policy of `longshot.pooling`, "" for the family's own.
+    """
+
+    @property
+    def source(self) -> Source:
+        """model, revision and the settings that change the vectors (pooling, prompts)."""
+        ...
+
+    @property
+    def dimension(self) -> int:
+        """D, the length of a vector."""
+        ...
+
+    @property
+    def frames(self) -> int:
+        """How many frames of a clip it was made for; more or fewer are taken as well."""
+        ...
+
+    @property
+    def height(self) -> int:
+        """The height in pixels below which frames lose something for it; taller ones are scaled down by it anyway."""
+        ...
+
+    def encode_text(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """One unit row for each text: float32 (N, D), N may be 0."""
+        ...
+
+    def encode_frames(self, clips: Sequence[Frames]) -> NDArray[np.float32]:
+        """One unit row for each clip: float32 (N, D), N may be 0. Clips may differ in size and number of frames."""
+        ...
+
+
+@runtime_checkable
+class PictureEncoder(Encoder, Protocol):
+    """An encoder of single pictures, whose clip vectors are pooled from those of its frames."""
+
+    def encode_pictures(self, pixels: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        """One unit row for each picture (H, W, 3), RGB: float32 (N, D)."""
         ...
 
 

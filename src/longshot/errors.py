@@ -6,6 +6,7 @@
     │   ├── NoPictures        sound is there, pictures are not
     │   └── NoSound           pictures are there, sound is not
     ├── FormatError           a text file (track, subtitles, journal) that cannot be read
+    ├── ModelError            a model that cannot be loaded or asked at all, and why
     ├── MissingPackage        an optional package is not installed; names the install line
     └── Busy                  another process is writing the same folder
 
@@ -50,6 +51,21 @@ class NoSound(MediaError):
 
 class FormatError(LongshotError):
     """A text file that cannot be read as what it should be."""
+
+
+class ModelError(LongshotError):
+    """A model that cannot be used: no checkpoint, wrong or unsafe weights, a server that lets nobody in.
+
+    `model` is its name as it was given, `reason` the rest of the sentence.
+    """
+
+    def __init__(self, model: object, reason: str) -> None:
+        super().__init__(f"{model}: {reason}")
+        self.model = str(model)
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[type[ModelError], tuple[str, str]]:
+        return type(self), (self.model, self.reason)
 
 
 class MissingPackage(LongshotError):

@@ -12,6 +12,7 @@ import ast
 import functools
 import importlib
 import re
+import tomllib
 from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib.metadata import EntryPoint, entry_points
@@ -26,7 +27,7 @@ from longshot.errors import LongshotError, MissingPackage, UsageError
 _CONSTANT = re.compile(r"^(NEEDS|EXTRA)(?:: [^=]+)? = (.+)$", re.MULTILINE)
 _SUMMARY = re.compile(r'"""(.+?)(?:"""|$)', re.MULTILINE)
 
-SHELVES = ("segmenters", "transcribers", "readers", "describers", "formats")
+SHELVES = ("segmenters", "transcribers", "readers", "describers", "chat_models", "encoders", "formats")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,46 @@ class Choice:
     def install(self) -> str:
         """The line that installs what is missing; empty when nothing is."""
         return f"pip install 'longshot[{self.extra}]'" if self.missing and self.extra else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """A kind of checkpoint that a file on a shelf can load; one `[[family]]` in `<shelf>/<file>.toml`.
+
+    engine: the shelf's file. id: a checkpoint of it on the hub. architectures: what `architectures[0]` of its
+    config.json says. names: patterns for the last part of an id, where the architecture alone does not tell. files:
+    names of files that mark such a folder. dimension: of its vectors, 0 where checkpoints differ or it has none.
+    frames: how many, in words. licence: of the weights of `id`. checked: "published weights", "tiny weights" (random
+    ones of the true layout, against an independent computation) or "not". note: what a user must know.
+    """
+
+    shelf: str
+    engine: str
+    name: str
+    id: str
+    architectures: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+    dimension: int = 0
+    frames: str = ""
+    licence: str = ""
+    checked: str = "not"
+    note: str = ""
+
+
+@functools.cache
+def families(shelf: str) -> tuple[Family, ...]:
+    """Every family of checkpoints that a shelf can load, by file and in the order of their tables."""
+    return tuple(
+        Family(shelf, path.stem, **{name: _as_field(value) for name, value in row.items()})
+        for path in _files(shelf)
+        if (table := path.with_suffix(".toml")).exists()
+        for row in tomllib.loads(table.read_text(encoding="utf-8"))["family"]
+    )
+
+
+def _as_field(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _installed(package: str) -> bool:

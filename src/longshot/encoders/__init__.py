@@ -1,0 +1,1 @@
+"""Models that put text and clips into one space; `longshot list encoders` names them."""

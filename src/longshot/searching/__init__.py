@@ -1,0 +1,1 @@
+"""Vectors of videos, and finding by them: one file per verb."""
