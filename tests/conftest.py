@@ -1,1 +1,10 @@
-"""What every test shares. (PyAV's log capture stays off: its callback can deadlock with decoder threads.)"""
+"""Set before any library is imported: nothing is fetched from a hub, and each test process keeps to one thread."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
