@@ -1,4 +1,7 @@
-"""Set before any library is imported: nothing is fetched from a hub, and each test process keeps to one thread."""
+"""What every test shares. (PyAV's log capture stays off: its callback can deadlock with decoder threads.)
+
+Set before any library is imported: nothing is fetched from a hub, and each test process keeps to one thread.
+"""
 
 from __future__ import annotations
 
