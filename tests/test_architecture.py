@@ -17,13 +17,27 @@ from longshot import registry
 
 PACKAGE = Path(longshot.__file__).parent
 LAYERS = (
-    ("words", {"errors", "timeline", "contracts", "sampling", "settings", "registry", "clips", "languages", "pooling"}),
+    (
+        "words",
+        {
+            "errors",
+            "timeline",
+            "contracts",
+            "sampling",
+            "settings",
+            "registry",
+            "clips",
+            "languages",
+            "pooling",
+            "prompts",
+        },
+    ),
     (
         "matter",
         {"video", "decoding", "pictures", "audio", "library", "journal", "formats", "motion", "colours", "places"}
-        | {"checkpoints", "looks"},
+        | {"checkpoints", "looks", "arrays"},
     ),
-    ("models", {"models", "asking", "tensors", "pretrained", "workers"}),
+    ("models", {"models", "own_models", "asking", "tensors", "conversion", "workers"}),
     ("skill", {"segmenters", "transcribers", "readers", "describers", "chat_models", "encoders"}),
     ("work", {"captioning", "searching", "scaling"}),
     ("doors", {"cli", "terminal", "doctor", "__init__", "__main__"}),
@@ -35,7 +49,7 @@ OPTIONAL = {"torch", "torchvision", "transformers", "open_clip", "sentence_trans
     *("onnxruntime", "faster_whisper", "pocketsphinx", "scenedetect")
 }
 # The one module below the shelves that may: only they open it.
-ENGINE_ROOM = {"tensors"}
+ENGINE_ROOM = {"tensors", "conversion"}
 HEAVY = {"numpy", "av", "torch", "transformers", "cv2", "onnxruntime", "httpx"}
 
 FILES = sorted(path for path in PACKAGE.rglob("*.py"))
