@@ -1,0 +1,77 @@
+"""Writing tiny checkpoints as they lie on the hub: one JSON file per part, weights under the names of the hub."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tests.tiny.words import train_bpe
+
+
+def tokenizer_of(specials: Sequence[str], *, names: Mapping[str, str], template: str = "", size: int = 420) -> Any:
+    """A fast tokenizer with `specials` as its first ids; `names` are its named tokens (eos_token, image_token, ...)."""
+    from transformers import PreTrainedTokenizerFast
+
+    own = {name: token for name, token in names.items() if name in ("bos_token", "eos_token", "pad_token", "unk_token")}
+    extra = {name: token for name, token in names.items() if name not in own}
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=train_bpe(specials, size=size),
+        model_max_length=100_000,
+        padding_side="left",
+        clean_up_tokenization_spaces=False,
+        **own,
+        **({"extra_special_tokens": extra} if extra else {}),
+    )
+    tokenizer.chat_template = template or None
+    return tokenizer
+
+
+def write(
+    folder: Path,
+    model: Any,
+    tokenizer: Any,
+    *,
+    parts: Mapping[str, Any],
+    processor: Mapping[str, Any],
+    template: str,
+    names: Callable[[str], str] | None = None,
+    generation: Mapping[str, Any] | None = None,
+) -> Path:
+    """A folder with config.json, model.safetensors, tokenizer and processor files.
+
+    parts: "image_processor" and "video_processor". processor: processor_config.json. names: what a weight is called in
+    the file, from its name in the model as transformers saves it.
+    """
+    from safetensors.torch import load_file, save_file
+
+    model.generation_config.update(**dict(generation or {}))
+    model.save_pretrained(folder)
+    if names:
+        held = load_file(folder / "model.safetensors")
+        save_file({names(key): value for key, value in held.items()}, folder / "model.safetensors", {"format": "pt"})
+    tokenizer.save_pretrained(folder)
+    for part, file in (
+        ("image_processor", "preprocessor_config.json"),
+        ("video_processor", "video_preprocessor_config.json"),
+    ):
+        if part in parts:
+            parts[part].save_pretrained(folder)
+            assert (folder / file).exists(), f"{part} was not written as {file}"
+    (folder / "processor_config.json").write_text(json.dumps(dict(processor)), encoding="utf-8")
+    (folder / "chat_template.jinja").write_text(template, encoding="utf-8")
+    return folder
+
+
+def seeded(kind: Any, config: Any, *, seed: int = 0, scale: float = 0.08) -> Any:
+    """A model with weights that are large enough for its replies to differ from picture to picture."""
+    import torch
+
+    torch.manual_seed(seed)
+    model = kind(config).eval()
+    with torch.no_grad():
+        for name, value in model.named_parameters():
+            if value.dim() > 1 or "newline" in name or "bias" in name or "token" in name:
+                value.normal_(0.0, scale)
+    return model
