@@ -1,0 +1,251 @@
+"""Video-text encoders with modules of our own, against plain computations from the raw weights.
+
+The computations here go patch by patch and head by head in float64, from the names in the file, with nothing of the
+modules but the weights.
+"""
+
+from __future__ import annotations
+
+import json
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from longshot import checkpoints
+from longshot.contracts import Encoder, Frames, Loading
+from longshot.encoders import languagebind
+from longshot.errors import ModelError, UsageError
+from longshot.models import open_encoder
+from tests.tiny import languagebind as tiny_languagebind
+from tests.tiny.languagebind import write_languagebind
+
+CPU = Loading(device="cpu", dtype="float32")
+OPENAI = np.array([[0.48145466, 0.4578275, 0.40821073], [0.26862954, 0.26130258, 0.27577711]])
+IMAGENET = np.array([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]])
+TEXTS = ["A man slices tomatoes on a board.", "", "smoke " * 300]
+
+
+def clip_of(count: int, *, side: int = 32, seed: int = 0) -> Frames:
+    """Noise over a gradient that moves, so that no two frames are alike and their order matters."""
+    made = np.random.default_rng(seed)
+    noise = made.integers(0, 120, (count, side, side, 3))
+    slope = np.linspace(0, 100, side)[None, :, None, None] * np.linspace(0.2, 1.3, count)[:, None, None, None]
+    return Frames((noise + slope).clip(0, 255).astype(np.uint8), np.arange(count, dtype=np.float64))
+
+
+def close(ours: np.ndarray, plain: np.ndarray) -> None:
+    """The same unit rows."""
+    assert ours.dtype == np.float32
+    np.testing.assert_allclose(ours, plain / np.linalg.norm(plain, axis=-1, keepdims=True), atol=2e-5)
+
+
+class Plain:
+    """Layers from raw weights, one sequence (L, D) at a time, in float64."""
+
+    def __init__(self, folder: Path, heads: int, act: str = "quick_gelu", eps: float = 1e-5) -> None:
+        raw = load_file(folder / "model.safetensors")
+        self.w = {name: tensor.double().numpy() for name, tensor in raw.items()}
+        self.heads, self.act, self.eps = heads, act, eps
+
+    def norm(self, x: np.ndarray, name: str, eps: float | None = None) -> np.ndarray:
+        variance = ((x - x.mean(-1, keepdims=True)) ** 2).mean(-1, keepdims=True)
+        scaled = (x - x.mean(-1, keepdims=True)) / np.sqrt(variance + (eps or self.eps))
+        return scaled * self.w[f"{name}.weight"] + self.w[f"{name}.bias"]
+
+    def linear(self, x: np.ndarray, name: str) -> np.ndarray:
+        return x @ self.w[f"{name}.weight"].T + self.w.get(f"{name}.bias", 0.0)
+
+    def mix(self, q: np.ndarray, k: np.ndarray, v: np.ndarray, *, heads: int = 0, causal: bool = False) -> np.ndarray:
+        """softmax(q k / sqrt(d)) v, head by head."""
+        heads = heads or self.heads
+        width = q.shape[-1] // heads
+        out = np.zeros((len(q), v.shape[-1]))
+        for head in range(heads):
+            cut = slice(head * width, (head + 1) * width)
+            for place in range(len(q)):
+                seen = place + 1 if causal else len(k)
+                scores = k[:seen, cut] @ q[place, cut] / np.sqrt(width)
+                shares = np.exp(scores - scores.max())
+                out[place, cut] = (shares / shares.sum()) @ v[:seen, cut]
+        return out
+
+    def attend(self, x: np.ndarray, name: str, *, causal: bool = False) -> np.ndarray:
+        q, k, v = (self.linear(x, f"{name}.{part}_proj") for part in "qkv")
+        return self.linear(self.mix(q, k, v, causal=causal), f"{name}.out_proj")
+
+    def activate(self, x: np.ndarray) -> np.ndarray:
+        if self.act == "quick_gelu":
+            return x / (1 + np.exp(-1.702 * x))
+        if self.act == "tanh":
+            return 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)))
+        return x * 0.5 * (1 + torch.erf(torch.from_numpy(x) / 2**0.5).numpy())
+
+    def text(self, ids: list[int], prefix: str = "text_model.") -> np.ndarray:
+        """The state at the last id, which is the end of the text."""
+        x = self.w[f"{prefix}embeddings.token_embedding.weight"][ids]
+        x = x + self.w[f"{prefix}embeddings.position_embedding.weight"][: len(ids)]
+        for number in range(2):
+            layer = f"{prefix}encoder.layers.{number}"
+            x = x + self.attend(self.norm(x, f"{layer}.layer_norm1"), f"{layer}.self_attn", causal=True)
+            inner = self.activate(self.linear(self.norm(x, f"{layer}.layer_norm2"), f"{layer}.mlp.fc1"))
+            x = x + self.linear(inner, f"{layer}.mlp.fc2")
+        return self.norm(x[-1], f"{prefix}final_layer_norm")
+
+
+def ids_of(folder: Path, text: str, limit: int) -> list[int]:
+    """CLIP's token ids by the plain rule: words of the text, letters merged in the order of merges.txt, two marks."""
+    import regex
+
+    words = json.loads((folder / "vocab.json").read_text())
+    ranks = {line: rank for rank, line in enumerate((folder / "merges.txt").read_text().splitlines()[1:])}
+    found = []
+    for word in regex.findall(r"\p{L}+|\p{N}|[^\s\p{L}\p{N}]+", text.lower()):
+        parts = [*word[:-1], word[-1] + "</w>"]
+        while pairs := [ranks[f"{a} {b}"] for a, b in pairwise(parts) if f"{a} {b}" in ranks]:
+            best = next(line for line, rank in ranks.items() if rank == min(pairs)).split()
+            place = next(i for i in range(len(parts)) if parts[i : i + 2] == best)
+            parts[place : place + 2] = ["".join(best)]
+        found += [words[part] for part in parts]
+    return [len(words) - 2, *found[: limit - 2], len(words) - 1]
+
+
+def inputs_of(frames: Frames, constants: np.ndarray) -> np.ndarray:
+    """float64 (T, 3, S, S) of frames that need no scaling."""
+    return ((frames.pixels / 255.0 - constants[0]) / constants[1]).transpose(0, 3, 1, 2)
+
+
+def patches_of(picture: np.ndarray, kernel: np.ndarray) -> np.ndarray:
+    """(patches, D): each square of a picture (3, S, S) times the kernel (D, 3, p, p), row by row."""
+    size = kernel.shape[-1]
+    side = picture.shape[-1] // size
+    cuts = [picture[:, r * size : (r + 1) * size, c * size : (c + 1) * size] for r in range(side) for c in range(side)]
+    return np.stack([np.tensordot(kernel, cut, 3) for cut in cuts])
+
+
+def languagebind_video(plain: Plain, frames: Frames) -> np.ndarray:
+    """The clip's vector, one patch and one frame at a time."""
+    base = "vision_model.embeddings."
+    states = []
+    for picture in inputs_of(frames, OPENAI):
+        tokens = patches_of(picture, plain.w[f"{base}patch_embedding.weight"])
+        tokens = np.concatenate([plain.w[f"{base}class_embedding"][None], tokens])
+        states.append(plain.norm(tokens + plain.w[f"{base}position_embedding.weight"], "vision_model.pre_layrnorm"))
+    x = np.stack(states)
+    for number in range(2):
+        layer = f"vision_model.encoder.layers.{number}"
+        x = x + plain.w[f"{layer}.temporal_embedding"][0][:, None]
+        for token in range(x.shape[1]):
+            line = plain.norm(x[:, token], f"{layer}.temporal_layer_norm1")
+            x[:, token] += plain.attend(line, f"{layer}.temporal_attn")
+        for time in range(len(x)):
+            x[time] += plain.attend(plain.norm(x[time], f"{layer}.layer_norm1"), f"{layer}.self_attn")
+            inner = plain.activate(plain.linear(plain.norm(x[time], f"{layer}.layer_norm2"), f"{layer}.mlp.fc1"))
+            x[time] += plain.linear(inner, f"{layer}.mlp.fc2")
+    return plain.linear(plain.norm(x[:, 0], "vision_model.post_layernorm").mean(axis=0), "visual_projection")
+
+
+@pytest.fixture(scope="module")
+def languagebind_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_languagebind(tmp_path_factory.mktemp("tiny") / "LanguageBind_Video_FT")
+
+
+def test_languagebind_is_the_plain_computation(languagebind_folder: Path) -> None:
+    encoder = open_encoder(str(languagebind_folder), loading=CPU)
+    plain = Plain(languagebind_folder, heads=2, act="gelu")
+    clips = [clip_of(4), clip_of(4, seed=1)]
+    close(encoder.encode_frames(clips), np.stack([languagebind_video(plain, clip) for clip in clips]))
+    ids = [ids_of(languagebind_folder, text, 77) for text in TEXTS]
+    assert len(ids[-1]) == 77
+    close(encoder.encode_text(TEXTS), np.stack([plain.linear(plain.text(row), "text_projection") for row in ids]))
+
+
+def test_languagebind_without_attention_along_time_is_clip(tmp_path: Path) -> None:
+    """Its frames then go through stock CLIP, and the clip's vector is their mean before the projection."""
+    from transformers import CLIPConfig, CLIPModel
+
+    folder = write_languagebind(tmp_path / "still", temporal=False, act="quick_gelu")
+    config = json.loads((folder / "config.json").read_text())
+    stock = CLIPModel(CLIPConfig(text_config=config["text_config"] | {"vocab_size": 641}, **_vision(config))).eval()
+    raw = {name: tensor for name, tensor in load_file(folder / "model.safetensors").items() if "temporal" not in name}
+    told = stock.load_state_dict(raw, strict=False)
+    assert not told.unexpected_keys and not told.missing_keys
+    clip = clip_of(4, seed=3)
+    with torch.no_grad():
+        pixels = torch.from_numpy(inputs_of(clip, OPENAI)).float()
+        rows = stock.vision_model(pixel_values=pixels).pooler_output
+        expected = stock.visual_projection(rows.mean(dim=0, keepdim=True))
+    close(languagebind.load(str(folder), loading=CPU).encode_frames([clip]), expected.numpy())
+
+
+def _vision(config: dict) -> dict:
+    known = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "hidden_act")
+    section = {key: config["vision_config"][key] for key in (*known, "image_size", "patch_size", "layer_norm_eps")}
+    return {"vision_config": section, "projection_dim": config["projection_dim"]}
+
+
+def test_the_order_of_frames_matters(languagebind_folder: Path) -> None:
+    encoder = languagebind.load(str(languagebind_folder), loading=CPU)
+    clip = clip_of(4)
+    forward, backward = encoder.encode_frames([clip, clip[::-1]])
+    assert forward @ backward < 0.9999
+
+
+def test_other_numbers_of_frames_are_taken_evenly(languagebind_folder: Path) -> None:
+    encoder = languagebind.load(str(languagebind_folder), loading=CPU)
+    assert encoder.frames == 4 and encoder.height == 32 and encoder.dimension == 12
+    long, single = clip_of(9), clip_of(1)
+    chosen = [Frames(long.pixels[[0, 2, 5, 8]], long.times[:4]), Frames(single.pixels[[0] * 4], long.times[:4])]
+    np.testing.assert_allclose(encoder.encode_frames([long, single]), encoder.encode_frames(chosen), atol=1e-6)
+
+
+def test_low_rank_updates_are_added(languagebind_folder: Path, tmp_path: Path) -> None:
+    """The names that peft gives: W + alpha / r * B A in the temporal attention."""
+    folder = write_languagebind(tmp_path / "lora")
+    tiny_languagebind.write_config(
+        folder, vision_config_dict={"lora_alpha": 6, "hidden_act": "gelu", "num_attention_heads": 2}
+    )
+    raw, made, whole = load_file(folder / "model.safetensors"), torch.Generator().manual_seed(5), {}
+    peft = {}
+    for name, tensor in raw.items():
+        inside = name.replace("vision_model.encoder.", "vision_model.encoder.base_model.model.")
+        peft[inside], whole[name] = tensor, tensor
+        if "temporal_attn.q_proj.weight" in name:
+            down, up = torch.randn(3, 16, generator=made), torch.randn(16, 3, generator=made)
+            whole[name] = tensor + 2.0 * up @ down
+            peft |= {inside.replace("weight", f"lora_{k}.default.weight"): v for k, v in (("A", down), ("B", up))}
+    save_file(peft, folder / "model.safetensors")
+    rows = languagebind.load(str(folder), loading=CPU).encode_frames([clip_of(4)])
+    save_file(whole, folder / "model.safetensors")
+    plain = Plain(folder, heads=2, act="gelu")
+    checkpoints.find.cache_clear()
+    close(rows, languagebind_video(plain, clip_of(4))[None])
+
+
+def test_the_hubs_own_config_is_told_by_the_name(tmp_path: Path) -> None:
+    folder = write_languagebind(tmp_path / "LanguageBind_Video_merge", config={"architectures": ["CLIPModel"]})
+    encoder = open_encoder(str(folder), loading=CPU)
+    assert isinstance(encoder, Encoder) and encoder.frames == 4
+
+
+def test_languagebind_refuses(languagebind_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="leave out --pooling mean"):
+        open_encoder(str(languagebind_folder), loading=CPU, pooling="mean")
+    with pytest.raises(UsageError, match="cannot be kept in 4 bits"):
+        open_encoder(str(languagebind_folder), loading=Loading(device="cpu", bits=4))
+    encoder = open_encoder(str(languagebind_folder), loading=CPU)
+    with pytest.raises(UsageError, match="without frames"):
+        encoder.encode_frames([clip_of(4), clip_of(1)[:0]])
+    broken = write_languagebind(tmp_path / "broken")
+    raw = load_file(broken / "model.safetensors")
+    del raw["vision_model.encoder.layers.1.temporal_attn.k_proj.bias"]
+    save_file(raw, broken / "model.safetensors")
+    with pytest.raises(ModelError, match=r"1 weights are missing \(vision_model.encoder.layers.1.temporal_attn.k_proj"):
+        open_encoder(str(broken), loading=CPU)
+    bare = write_languagebind(tmp_path / "bare")
+    (bare / "vocab.json").unlink()
+    with pytest.raises(ModelError, match=r"no tokenizer beside its weights: copy vocab.json"):
+        open_encoder(str(bare), loading=CPU)
