@@ -91,12 +91,16 @@ class Journal:
         Raises UsageError when `id` is empty or the journal closed, LongshotError when the disk does not take
         the line (the file then holds no part of it).
         """
+        self.record_all({id: result})
+
+    def record_all(self, results: Mapping[str, Result]) -> None:
+        """Write several results with one wait for the disk; raises as `record`, and then none is written."""
         if self._file < 0:
             raise UsageError(f"{self.path} is closed: a result can only be recorded inside its `with`")
-        line = _line(id, result)
+        lines = b"".join(_line(id, result) for id, result in results.items())
         size = os.fstat(self._file).st_size
         try:
-            _write_all(self._file, line)
+            _write_all(self._file, lines)
             os.fsync(self._file)
         except OSError as error:
             with suppress(OSError):
@@ -104,7 +108,8 @@ class Journal:
             raise LongshotError(
                 f"{self.path}: cannot be written ({error.strerror}); make room and repeat the command"
             ) from error
-        _put(self._results, id, result)
+        for id, result in results.items():
+            _put(self._results, id, result)
 
     def result(self, id: str) -> Result | None:
         """The latest result of an item, whatever its state; None when there is none."""
