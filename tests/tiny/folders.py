@@ -10,22 +10,28 @@ from typing import Any
 from tests.tiny.words import train_bpe
 
 
-def tokenizer_of(specials: Sequence[str], *, names: Mapping[str, str], template: str = "", size: int = 420) -> Any:
-    """A fast tokenizer with `specials` as its first ids; `names` are its named tokens (eos_token, image_token, ...)."""
+def tokenizer_of(specials: Sequence[str], *, names: Mapping[str, str], first: str = "", size: int = 420) -> Any:
+    """A fast tokenizer with `specials` as its first ids; `names` are its named tokens (eos_token, image_token, ...).
+
+    first: the token that it puts before every text by itself, "" for none.
+    """
+    from tokenizers.processors import TemplateProcessing
     from transformers import PreTrainedTokenizerFast
+
+    cut = train_bpe(specials, size=size)
+    if first:
+        cut.post_processor = TemplateProcessing(f"{first} $A", special_tokens=[(first, cut.token_to_id(first))])
 
     own = {name: token for name, token in names.items() if name in ("bos_token", "eos_token", "pad_token", "unk_token")}
     extra = {name: token for name, token in names.items() if name not in own}
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=train_bpe(specials, size=size),
+    return PreTrainedTokenizerFast(
+        tokenizer_object=cut,
         model_max_length=100_000,
         padding_side="left",
         clean_up_tokenization_spaces=False,
         **own,
         **({"extra_special_tokens": extra} if extra else {}),
     )
-    tokenizer.chat_template = template or None
-    return tokenizer
 
 
 def write(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from tests.tiny.folders import seeded, tokenizer_of, write
@@ -35,7 +36,7 @@ def write_gemma3(folder: Path, *, seed: int = 0) -> Path:
     names = {"bos_token": "<bos>", "eos_token": "<eos>", "pad_token": "<pad>", "unk_token": "<unk>"}
     names |= {"boi_token": "<start_of_image>", "eoi_token": "<end_of_image>", "image_token": "<image_soft_token>"}
     specials = ["<pad>", "<eos>", "<bos>", "<unk>", "<start_of_turn>", "<end_of_turn>", "<start_of_image>"]
-    tokenizer = tokenizer_of([*specials, "<end_of_image>", "<image_soft_token>"], names=names)
+    tokenizer = tokenizer_of([*specials, "<end_of_image>", "<image_soft_token>"], names=names, first="<bos>")
     start, end, soft = tokenizer.convert_tokens_to_ids(["<start_of_image>", "<end_of_image>", "<image_soft_token>"])
     config = Gemma3Config(
         vision_config=SiglipVisionConfig(
@@ -84,8 +85,8 @@ def write_gemma3(folder: Path, *, seed: int = 0) -> Path:
 def write_gemma4(folder: Path, *, seed: int = 0) -> Path:
     """`Gemma4ForConditionalGeneration` without its ears: patch 16, 3 x 3 pooling, up to 70 tokens a frame."""
     from transformers import (
-        Gemma4Config,
         Gemma4AudioFeatureExtractor,
+        Gemma4Config,
         Gemma4ForConditionalGeneration,
         Gemma4ImageProcessor,
         Gemma4TextConfig,
@@ -97,7 +98,7 @@ def write_gemma4(folder: Path, *, seed: int = 0) -> Path:
     names |= {"boi_token": "<|image>", "eoi_token": "<image|>", "image_token": "<|image|>"}
     names |= {"boa_token": "<|audio>", "eoa_token": "<audio|>", "audio_token": "<|audio|>"}
     specials = ["<pad>", "<eos>", "<bos>", "<unk>", "<|turn>", "<turn|>", "<|image>", "<image|>", "<|image|>"]
-    tokenizer = tokenizer_of([*specials, "<|audio>", "<audio|>", "<|audio|>", "<|video|>"], names=names)
+    tokenizer = tokenizer_of([*specials, "<|audio>", "<audio|>", "<|audio|>", "<|video|>"], names=names, first="<bos>")
     id_of = tokenizer.convert_tokens_to_ids
     config = Gemma4Config(
         vision_config=Gemma4VisionConfig(
@@ -143,7 +144,7 @@ def write_gemma4(folder: Path, *, seed: int = 0) -> Path:
         processor={
             "processor_class": "Gemma4Processor",
             "image_seq_length": 70,
-            "feature_extractor": Gemma4AudioFeatureExtractor().to_dict(),
+            "feature_extractor": json.loads(Gemma4AudioFeatureExtractor().to_json_string()),
             **told,
         },
         template=TEMPLATE_4,

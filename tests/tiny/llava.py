@@ -15,8 +15,9 @@ NEXT_VIDEO_TEMPLATE = (
 ONEVISION_TEMPLATE = (
     "{% for message in messages %}{{ '<|im_start|>' + message['role'] + ' ' }}"
     "{% for part in message['content'] %}{% if part['type'] != 'text' %}{{ '<' + part['type'] + '>' }}{% endif %}"
-    "{% endfor %}{% for part in message['content'] %}{% if part['type'] == 'text' %}{{ '\n' + part['text'] }}{% endif %}"
-    "{% endfor %}{{ '<|im_end|>' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+    "{% endfor %}{% for part in message['content'] %}{% if part['type'] == 'text' %}{{ '\n' + part['text'] }}"
+    "{% endif %}{% endfor %}{{ '<|im_end|>' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
 
 
@@ -33,7 +34,7 @@ def write_next_video(folder: Path, *, seed: int = 0) -> Path:
 
     names = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>", "pad_token": "<pad>"}
     names |= {"image_token": "<image>", "video_token": "<video>"}
-    tokenizer = tokenizer_of(["<unk>", "<s>", "</s>", "<pad>", "<image>", "<video>"], names=names)
+    tokenizer = tokenizer_of(["<unk>", "<s>", "</s>", "<pad>", "<image>", "<video>"], names=names, first="<s>")
     image, video = tokenizer.convert_tokens_to_ids(["<image>", "<video>"])
     pinpoints = [[336, 672], [672, 336], [672, 672], [1008, 336], [336, 1008]]
     config = LlavaNextVideoConfig(

@@ -10,7 +10,7 @@ import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -27,12 +27,14 @@ _TRIES = 4
 class Plan(NamedTuple):
     """What is done with a prompt's frames.
 
-    kept: the places of the frames that are shown. pixels: most pixels of each. tokens: what they take then.
+    kept: the places of the frames that are shown. pixels: most pixels of each. tokens: what they take then. least:
+    pixels below which a frame is enlarged, 0 for the family's own.
     """
 
     kept: tuple[int, ...]
     pixels: int
     tokens: int
+    least: int = 0
 
 
 class Sent(NamedTuple):
@@ -50,10 +52,11 @@ class Sent(NamedTuple):
 class Dialect:
     """Frames for one kind of processor: this one for those that take a video as it is, at a size of their own.
 
-    mixes: whether prompts with different tensors can share a batch.
+    mixes: whether prompts with different tensors can share a batch. along: as in `Prepared`.
     """
 
     mixes = False
+    along: ClassVar[Mapping[str, int]] = {}
 
     def __init__(self, processor: Any, config: Any) -> None:
         self.processor = processor
@@ -109,12 +112,15 @@ class Qwen2Dialect(Dialect):
         high, low = self._bounds(image)
         high = settings.frame_pixels or high
         low = min(low, high)
+        # Rounding up to whole tokens can pass the upper bound where the lower one is near.
+        least = min(low, high // 2)
         together = 1 if image else int(self.processor.video_processor.temporal_patch_size)
 
         def plan(count: int, pixels: int) -> Plan:
-            rows, columns = resized(height, width, factor=self._factor, least=low, most=pixels)
+            floor = min(least, pixels // 2)
+            rows, columns = resized(height, width, factor=self._factor, least=floor, most=pixels)
             one = (rows // self._factor) * (columns // self._factor)
-            return Plan(thinned(len(frames), count), pixels, math.ceil(count / together) * one)
+            return Plan(thinned(len(frames), count), pixels, math.ceil(count / together) * one, floor)
 
         whole = plan(len(frames), high)
         if not most or whole.tokens <= most:
@@ -131,8 +137,7 @@ class Qwen2Dialect(Dialect):
 
     def send(self, frames: Frames, plan: Plan) -> Sent:
         """Bounds that give each frame the size of the plan."""
-        _, least = self._bounds(len(frames) == 1)
-        low = min(least, plan.pixels)
+        low = plan.least or min(self._bounds(len(frames) == 1)[1], plan.pixels)
         if len(frames) == 1:
             size = {"shortest_edge": low, "longest_edge": plan.pixels}
             return Sent([{"type": "image"}], {"images": [frames.pixels[0]], "images_kwargs": {"size": size}})
@@ -170,7 +175,7 @@ class Qwen25Dialect(Qwen2Dialect):
         if frames is not None and len(frames) > 1:
             together = int(self.processor.video_processor.temporal_patch_size)
             seconds = float(frames.times[-1] - frames.times[0]) / (len(frames) - 1) * together
-            inputs["second_per_grid_ts"] = torch.tensor([seconds], dtype=torch.float64)
+            inputs["second_per_grid_ts"] = torch.tensor([seconds], dtype=torch.float32)
         return inputs
 
 
@@ -218,9 +223,11 @@ class ProcessorPreparer:
     def prepare(self, prompt: Prompt, *, room: int, settings: Settings) -> Prepared:
         """A prompt as tensors; frames become smaller, then fewer, until it fits. Raises Misfit."""
         prompt, note = self._harmless(prompt)
-        frames = prompt.frames if prompt.frames is not None and len(prompt.frames) else None
+        frames = prompt.frames
+        if frames is not None and not len(frames):
+            raise Misfit("its frames are none: leave them out, or give at least one")
         if frames is None:
-            return Prepared(self._inputs(prompt, None), note)
+            return Prepared(self._inputs(prompt, None), note, self.dialect.along)
         words = self.count_tokens(self._said(prompt, ()))
         most = settings.visual_tokens
         if room:
@@ -232,7 +239,8 @@ class ProcessorPreparer:
             inputs = self._inputs(prompt, plan)
             over = int(inputs["input_ids"].shape[1]) - room if room else 0
             if over <= 0:
-                return Prepared(inputs, "; ".join(filter(None, (self._told(frames, plan, settings), note))))
+                told = "; ".join(filter(None, (self._told(frames, plan, settings), note)))
+                return Prepared(inputs, told, self.dialect.along)
             # What stands between frames (times, marks) counts too; it is known only now.
             most = plan.tokens - over
             if most <= 0:
@@ -287,7 +295,10 @@ class ProcessorPreparer:
 
     @property
     def _controls(self) -> list[str]:
-        return [token for token in self.tokenizer.all_special_tokens if len(token) > 2]
+        # What the processor swaps for pictures is not always a token of the tokenizer.
+        places = (getattr(self.processor, name, None) for name in ("image_token", "video_token"))
+        found = [*self.tokenizer.all_special_tokens, *filter(None, places)]
+        return [token for token in dict.fromkeys(found) if len(token) > 2]
 
     def _told(self, frames: Frames, plan: Plan, settings: Settings) -> str:
         """What was done to make the frames fit."""

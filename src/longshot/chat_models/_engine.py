@@ -11,7 +11,7 @@ import hashlib
 import logging
 import queue
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -100,11 +100,13 @@ class Misfit(LongshotError):
 class Prepared:
     """One prompt as tensors.
 
-    inputs: what the model's forward takes, for a batch of one; "input_ids" (1, L) always. note: `Reply.note`.
+    inputs: what the model's forward takes, for a batch of one; "input_ids" (1, L) always. note: `Reply.note`. along:
+    the axis on which an input joins those of other prompts, where it is not the first.
     """
 
     inputs: Mapping[str, torch.Tensor]
     note: str = ""
+    along: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
     @property
     def length(self) -> int:
@@ -188,19 +190,14 @@ class Engine:
 
     def stream(self, prompt: Prompt) -> Iterator[str]:
         """The reply to one prompt, piece by piece. Raises UsageError for a prompt that does not fit."""
-        with self._lock:
-            try:
-                ready = self._prepare(prompt, self._room(self.settings.max_new_tokens))
-            except Misfit as error:
-                raise UsageError(str(error)) from error
-            feed = _Feed()
-            worker = threading.Thread(target=feed.run, args=(self._tokens, [ready]), daemon=True)
-            worker.start()
-            try:
-                yield from self._pieces(feed)
-            finally:
-                feed.stopped = True
-                worker.join()
+        feed = _Feed()
+        worker = threading.Thread(target=feed.run, args=(self._answer, prompt), name="stream", daemon=True)
+        worker.start()
+        try:
+            yield from self._pieces(feed)
+        finally:
+            feed.stopped = True
+            worker.join()
 
     def embed(self, prompts: Sequence[Prompt]) -> NDArray[np.float32]:
         """The last layer's hidden state after the final norm at the last position: float32 (N, D), one forward pass.
@@ -286,11 +283,20 @@ class Engine:
                     [torch.nn.functional.pad(row, (longest - row.shape[1], 0), value=fill) for row in rows]
                 )
             else:
-                joined[name] = torch.cat(parts)
+                joined[name] = torch.cat(parts, dim=batch[0].along.get(name, 0))
             if joined[name].is_floating_point() and name != "second_per_grid_ts":
                 joined[name] = joined[name].to(self.model.dtype)
             joined[name] = joined[name].to(self.model.device)
         return joined
+
+    def _answer(self, prompt: Prompt, feed: _Feed) -> None:
+        """One prompt's new tokens into a feed."""
+        with self._lock:
+            try:
+                ready = self._prepare(prompt, self._room(self.settings.max_new_tokens))
+            except Misfit as error:
+                raise UsageError(str(error)) from error
+            self._tokens([ready], feed)
 
     def _tokens(self, batch: Sequence[Prepared], feed: _Feed | None = None) -> torch.Tensor:
         """The new tokens of each prompt, int64 (N, T) on the CPU, filled up behind its end."""
@@ -347,9 +353,13 @@ class Engine:
     def _states(self, batch: Sequence[Prepared]) -> list[NDArray[np.float32]]:
         if not batch:
             return []
+        inputs = self._join(batch)
+        if not any(name.endswith("grid_thw") for name in inputs):
+            # A row's positions begin where its padding ends; models with picture grids work theirs out.
+            inputs["position_ids"] = (inputs["attention_mask"].cumsum(-1) - 1).clamp(min=0)
         with torch.inference_mode():
             # The inner model has no vocabulary head, so no logits are made for the whole sequence.
-            last = self.model.model(**self._join(batch), use_cache=False).last_hidden_state[:, -1]
+            last = self.model.base_model(**inputs, use_cache=False).last_hidden_state[:, -1]
         return list(last.float().cpu().numpy())
 
 
@@ -361,10 +371,10 @@ class _Feed(StoppingCriteria):
         self._tokens: queue.SimpleQueue[int | BaseException | None] = queue.SimpleQueue()
         self._prompt_seen = False
 
-    def run(self, work: Any, batch: Sequence[Prepared]) -> None:
+    def run(self, work: Callable[[Prompt, _Feed], None], prompt: Prompt) -> None:
         """Do the work in this thread; what it raises is raised where the tokens are read."""
         try:
-            work(batch, self)
+            work(prompt, self)
         except BaseException as error:
             self._tokens.put(error)
         else:

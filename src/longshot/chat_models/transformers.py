@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from difflib import get_close_matches
 from typing import Any
 
 from transformers import AutoModelForImageTextToText, AutoProcessor
+from transformers import __version__ as VERSION
+from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
 
 from longshot import checkpoints, tensors
-from longshot.chat_models._dialects import DIALECTS, Dialect, ProcessorPreparer
+from longshot.chat_models._dialects import ProcessorPreparer
 from longshot.chat_models._engine import Engine, Settings
+from longshot.chat_models._families import dialect_of
 from longshot.checkpoints import Checkpoint
 from longshot.contracts import Loading
 from longshot.errors import ModelError
@@ -26,15 +30,33 @@ def load(name: str, *, loading: Loading, settings: Mapping[str, Any]) -> Engine:
     """
     wanted = Settings.read(settings)
     checkpoint = checkpoints.find(name)
+    checkpoint.check()
+    check_kind(checkpoint, loading)
     processor = processor_of(checkpoint, loading)
     model = tensors.load(AutoModelForImageTextToText, checkpoint, loading)
-    dialect = DIALECTS.get(type(processor).__name__, Dialect)(processor, model.config)
+    dialect = dialect_of(processor)(processor, model.config)
     return Engine(
         model,
         ProcessorPreparer(processor, dialect),
         source=Source("", checkpoint.name, checkpoint.revision, tensors_settings(loading)),
         loading=loading,
         settings=wanted,
+    )
+
+
+def check_kind(checkpoint: Checkpoint, loading: Loading) -> None:
+    """Refuse a kind of model that transformers has no class for, unless its own Python files may run. ModelError."""
+    kind = str(checkpoint.config.get("model_type", ""))
+    if kind in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES:
+        return
+    if checkpoint.config.get("auto_map"):
+        checkpoint.check_code(allowed=loading.remote_code, why=f"the model type {kind or '(none)'}")
+        return
+    close = get_close_matches(kind, MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES, n=1)
+    hint = f"; the nearest is {close[0]}" if close else ""
+    raise ModelError(
+        checkpoint.name,
+        f"model type {kind or '(none)'} is no chat model about pictures that transformers {VERSION} knows{hint}",
     )
 
 
