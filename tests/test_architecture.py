@@ -35,9 +35,9 @@ LAYERS = (
     (
         "matter",
         {"video", "decoding", "pictures", "audio", "library", "journal", "formats", "motion", "colours", "places"}
-        | {"checkpoints", "looks", "arrays"},
+        | {"checkpoints", "looks", "arrays", "vectors"},
     ),
-    ("models", {"models", "own_models", "asking", "tensors", "conversion", "workers"}),
+    ("models", {"models", "own_models", "asking", "tensors", "conversion", "workers", "clock_check"}),
     ("skill", {"segmenters", "transcribers", "readers", "describers", "chat_models", "encoders"}),
     ("work", {"captioning", "searching", "scaling"}),
     ("doors", {"cli", "terminal", "doctor", "__init__", "__main__"}),

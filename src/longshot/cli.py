@@ -15,21 +15,23 @@ import traceback
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from longshot import __version__
-from longshot.errors import FormatError, LongshotError, MediaError, MissingPackage, UsageError
+from longshot.errors import FormatError, LongshotError, MediaError, MissingPackage, ModelError, UsageError
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from longshot.clips import ClipRules
-    from longshot.journal import State
-    from longshot.scaling.verbs import Done, Verb
+    from longshot.contracts import Loading
+    from longshot.journal import Result, State
+    from longshot.scaling.verbs import Done, ModelChoice, Verb
+    from longshot.timeline import Track
     from longshot.video import Video
 
 OK, SOME_FAILED, USAGE, NOTHING_USABLE, STOPPED, READER_GONE = 0, 1, 2, 3, 130, 141
@@ -56,7 +58,8 @@ class _ReaderGone(Exception):
 
 def _docstring(verb: str) -> str:
     """The docstring of a verb, read from its file without importing it (it brings numpy and the decoder)."""
-    source = (Path(__file__).parent / "captioning" / f"{verb}.py").read_text(encoding="utf-8")
+    folder = "searching" if verb in ("embed",) else "captioning"
+    source = (Path(__file__).parent / folder / f"{verb}.py").read_text(encoding="utf-8")
     found = re.search(rf'^def {verb}\(.*?"""(.*?)"""', source, re.DOTALL | re.MULTILINE)
     return found[1] if found else ""
 
@@ -101,6 +104,24 @@ TimeLimit = Annotated[
 ]
 Segmenter = Annotated[str, typer.Option(metavar="NAME", help=_help_of("recap", "segmenter"))]
 Describer = Annotated[str, typer.Option(metavar="NAME", help=_help_of("recap", "describer"))]
+Model = Annotated[
+    str | None, typer.Option("--model", "-m", metavar="NAME", help=_help_of("recap", "model"), show_default=False)
+]
+PromptName = Annotated[str, typer.Option("--prompt", metavar="NAME", help=_help_of("recap", "prompt"))]
+FrameCount = Annotated[int, typer.Option("--frames", metavar="N", help=_help_of("recap", "frames"))]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="With --model, as often as needed: max_new_tokens, temperature, ...; dtype, attention, bits, batch.",
+        show_default=False,
+    ),
+]
+RemoteCode = Annotated[
+    bool,
+    typer.Option("--remote-code", help="With --model: run the Python files of the checkpoint. Read them first."),
+]
 Speech = Annotated[str, typer.Option(metavar="NAME", help=_help_of("recap", "speech"))]
 Language = Annotated[str | None, typer.Option(metavar="CODE", help=_help_of("recap", "language"))]
 Screen = Annotated[str, typer.Option(metavar="NAME", help=_help_of("recap", "screen"))]
@@ -153,6 +174,11 @@ def _describe(
     names: Names,
     every: Annotated[str, typer.Option(metavar="WHAT", help=_help_of("describe", "every"))] = "video",
     describer: Describer = "observer",
+    model: Model = None,
+    prompt: PromptName = "clip",
+    frames: FrameCount = -1,
+    sets: Settings = None,
+    remote_code: RemoteCode = False,
     segmenter: Segmenter = "shots",
     speech: Speech = "auto",
     language: Language = None,
@@ -172,13 +198,20 @@ def _describe(
         "language": language,
         "screen": screen,
     }
-    return _over("describe", options, names, _how(output, as_json, quiet, device, workers, time_limit))
+    how = _how(output, as_json, quiet, device, workers, time_limit)
+    choice = _model(model, describer, how, sets or (), prompt=prompt, frames=frames, remote_code=remote_code)
+    return _over("describe", options, names, how, model=choice)
 
 
 @app.command("recap", help=_summary_of("recap"), short_help="Tell a whole video at every timescale.")
 def _recap(
     names: Names,
     describer: Describer = "observer",
+    model: Model = None,
+    prompt: PromptName = "clip",
+    frames: FrameCount = -1,
+    sets: Settings = None,
+    remote_code: RemoteCode = False,
     segmenter: Segmenter = "shots",
     speech: Speech = "auto",
     language: Language = None,
@@ -202,7 +235,9 @@ def _recap(
         "screen": screen,
         "segment_seconds": segment_seconds,
     }
-    return _over("recap", options, names, _how(output, as_json, quiet, device, workers, time_limit))
+    how = _how(output, as_json, quiet, device, workers, time_limit)
+    choice = _model(model, describer, how, sets or (), prompt=prompt, frames=frames, remote_code=remote_code)
+    return _over("recap", options, names, how, model=choice)
 
 
 @app.command("segment", help=_summary_of("segment"), short_help="Find the shots, and make clips of them.")
@@ -270,6 +305,232 @@ def _transcribe(
     return _over("transcribe", options, names, _how(output, as_json, quiet, device, workers, time_limit))
 
 
+@app.command("merge", help=_summary_of("merge"), short_help="Join the captions of clips into one long text.")
+def _merge(
+    sources: Annotated[
+        list[str],
+        typer.Argument(metavar="TRACKS...", help="Folders written with -o, or track files.", show_default=False),
+    ],
+    model: Model = None,
+    level: Annotated[str, typer.Option(metavar="LEVEL", help="The captions to join.")] = "clip",
+    cluster: Annotated[int, typer.Option(metavar="N", help=_help_of("merge", "cluster"))] = 10,
+    sets: Settings = None,
+    remote_code: RemoteCode = False,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="DIR", help="Keep the tracks and the model's answers here.")
+    ] = None,
+    as_json: AsJson = None,
+    quiet: Quiet = False,
+    device: Device = "auto",
+) -> int:
+    from longshot.asking import Desk
+    from longshot.captioning.merge import merge
+    from longshot.library import Library
+    from longshot.models import open_chat_model
+    from longshot.terminal import Meter, show, track_object
+
+    if model is None:
+        raise UsageError("merge asks a model: say which, with --model NAME")
+    tracks = _tracks_of(sources, level)
+    how = _how(output, as_json, quiet, device, None, None)
+    loading, settings = _loading(sets or (), how.device, remote_code)
+    folder = (output or _cache_folder()) / "answers"
+    with Desk(open_chat_model(model, loading=loading, settings=settings)) as desk, Meter("merge", quiet=quiet) as meter:
+        failed = 0
+        for track in tracks:
+            made = merge(track, model=desk, cluster=cluster, answers=folder / f"{track.video}.jsonl", progress=meter)
+            failed += sum("state" in caption.details for one in made for caption in one)
+            for one in made if output else ():
+                Library(output or "").save(one)
+            with meter.hidden():
+                if how.json:
+                    _emit_json({"video": track.video, "name": track.name, "tracks": [*map(track_object, made)]})
+                else:
+                    _print(show(made, path=track.name), blank_before=track is not tracks[0])
+    if failed:
+        _complain(f"{failed} texts are not joined throughout, because answers failed; repeat the command to ask again")
+    return SOME_FAILED if failed else OK
+
+
+def _tracks_of(sources: Sequence[str], level: str) -> list[Track]:
+    """The tracks of one level in libraries and track files. Raises UsageError when there are none."""
+    from longshot.library import Library, read_tracks
+
+    found: list[Track] = []
+    for source in sources:
+        if not os.path.exists(source):
+            raise MediaError(source, "there is no such file or folder")
+        if os.path.isdir(source):
+            library = Library(source)
+            tracks = [track for record in library.videos() for track in library.tracks(record.id)]
+        else:
+            tracks = list(read_tracks(source))
+        chosen = [track for track in tracks if track.level == level]
+        if not chosen:
+            levels = ", ".join(sorted({track.level for track in tracks})) or "nothing"
+            raise UsageError(f"{source} has no captions of level {level!r} to join: it holds {levels}; see --level")
+        found += chosen
+    return found
+
+
+@app.command("embed", help=_summary_of("embed"), short_help="Turn videos into vectors, in Parquet files.")
+def _embed(
+    names: Names,
+    encoder: Annotated[
+        str | None,
+        typer.Option("--encoder", "-e", metavar="NAME", help=_help_of("embed", "encoder"), show_default=False),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", metavar="PLACE", help="A folder for one file a video, or one file such as all.parquet."
+        ),
+    ] = None,
+    every: Annotated[str, typer.Option(metavar="WHAT", help=_help_of("embed", "every"))] = "clip",
+    frames: Annotated[int, typer.Option("--frames", metavar="N", help=_help_of("embed", "frames"))] = 0,
+    pooling: Annotated[str, typer.Option(metavar="NAME", help=_help_of("embed", "pooling"))] = "",
+    segmenter: Segmenter = "shots",
+    sets: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="dtype, attention, bits, batch.", show_default=False),
+    ] = None,
+    remote_code: RemoteCode = False,
+    as_json: AsJson = None,
+    quiet: Quiet = False,
+    device: Device = "auto",
+    workers: Workers = None,
+    time_limit: TimeLimit = None,
+) -> int:
+    from longshot.scaling.gather import gather
+    from longshot.searching.embed import check_every, embed_each
+    from longshot.terminal import Meter
+
+    if encoder is None:
+        raise UsageError("embed needs an encoder: say which, with --encoder NAME; longshot list encoders")
+    if output is None:
+        raise UsageError("embed writes Parquet files: say where, with -o DIR or -o FILE.parquet")
+    wanted = _every(every)
+    check_every(wanted)
+    how = _how(output, as_json, quiet, device, workers, time_limit)
+    loading, rest = _loading(sets or (), how.device, remote_code)
+    if rest:
+        raise UsageError(f"an encoder has no setting {next(iter(rest))!r}: there are dtype, attention, bits, batch")
+    one_file = output.suffix == ".parquet"
+    folder = output.with_name(f"{output.name}.parts") if one_file else output
+    found = gather(names, without=[folder])
+    for problem in found.problems:
+        _complain(problem)
+    from longshot.models import open_encoder
+
+    opened = open_encoder(encoder, loading=loading, pooling=pooling)
+    ends: Counter[State] = Counter()
+    files: list[Path] = []
+    with Meter("embed", quiet=quiet) as meter:
+        results = embed_each(
+            found.paths,
+            folder,
+            encoder=opened,
+            every=wanted,
+            frames=frames,
+            pooling=pooling,
+            segmenter=segmenter,
+            workers=workers,
+            seconds=time_limit,
+            progress=meter,
+        )
+        for path, result in results:
+            ends[result.state] += 1
+            files += [Path(result.value["file"])] if result.value else []
+            with meter.hidden():
+                _show_vectors(path, result, how)
+    if one_file and files:
+        _join_files(files, output, folder)
+    if not quiet and files:
+        _complain(f"the vectors are in {output}")
+    return _exit_code(ends, len(found.problems))
+
+
+def _show_vectors(path: str, result: Result, how: _How) -> None:
+    if how.json:
+        said = {"path": path, "state": result.state.value, **(result.value or {})}
+        _emit_json(said | ({"reason": result.reason} if result.reason else {}))
+    elif result.value:
+        from longshot.terminal import plain
+
+        _emit(f"{plain(path)}: {result.value['vectors']} vectors of {result.value['dimension']} numbers\n")
+    if result.reason:
+        _complain(result.reason)
+
+
+def _join_files(files: Sequence[Path], output: Path, folder: Path) -> None:
+    """Files of vectors as one; the parts go when it is whole."""
+    from longshot.vectors import joined, read_vectors, write_vectors
+
+    files = list(dict.fromkeys(files))
+    write_vectors(joined([read_vectors(file) for file in files]), output)
+    for file in files:
+        file.unlink()
+    with suppress(OSError):  # it holds something else of the user's
+        folder.rmdir()
+
+
+def _model(
+    name: str | None,
+    describer: str,
+    how: _How,
+    sets: Sequence[str],
+    *,
+    prompt: str,
+    frames: int,
+    remote_code: bool,
+) -> ModelChoice | None:
+    """The chat model that the flags ask for; None when they ask for none."""
+    if name is None:
+        if describer == "chat":
+            raise UsageError("the describer chat asks a model: say which, with --model NAME")
+        if sets or remote_code or prompt != "clip" or frames != -1:
+            raise UsageError("--prompt, --frames, --set and --remote-code say how a model is asked: add --model NAME")
+        return None
+    if describer not in ("observer", "chat"):
+        raise UsageError(f"--model tells by itself, and --describer {describer} would too: leave one of them out")
+    if frames < -1:
+        raise UsageError(f"--frames is a number from 0 up, or -1 to choose, got {frames}")
+    loading, settings = _loading(sets, how.device, remote_code)
+    from longshot.scaling.verbs import ModelChoice
+
+    return ModelChoice(name, loading, settings, prompt, frames, "" if how.out else str(_cache_folder() / "answers"))
+
+
+def _loading(sets: Sequence[str], device: str, remote_code: bool) -> tuple[Loading, dict[str, Any]]:
+    """`--set` sorted into how a checkpoint is loaded and how it generates."""
+    from longshot.contracts import Loading
+
+    settings = dict(map(_setting, sets))
+    how = {name: settings.pop(name) for name in ("dtype", "attention", "bits", "batch") if name in settings}
+    for name in ("bits", "batch"):
+        if not isinstance(how.get(name, 0), int):
+            raise UsageError(f"--set {name}= is a whole number, got {how[name]}")
+    return Loading(device=device or "auto", remote_code=remote_code, **how), settings
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    """("temperature", 0.7) of "temperature=0.7": numbers and true/false as such, the rest as text."""
+    name, equals, value = text.partition("=")
+    if not equals or not re.fullmatch(r"[A-Za-z_][\w.]*", name):
+        raise UsageError(f"--set takes KEY=VALUE such as max_new_tokens=200, got {text!r}")
+    if value.casefold() in ("true", "false"):
+        return name, value.casefold() == "true"
+    for kind in (int, float):
+        with suppress(ValueError):
+            return name, kind(value)
+    return name, value
+
+
+def _cache_folder() -> Path:
+    """Where answers are kept that no -o says a place for, so that no answer is paid for twice."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "longshot"
+
+
 def _check_seconds(option: str, value: float | None) -> None:
     if value is not None and not 0 < value < math.inf:
         raise UsageError(f"{option} is a number of seconds above 0, got {value:g}")
@@ -306,14 +567,21 @@ def _range(text: str | None) -> tuple[int, int] | None:
 
 
 def _over(
-    name: str, options: Mapping[str, Any], names: Sequence[str], how: _How, *, cut: str = "", exact: bool = True
+    name: str,
+    options: Mapping[str, Any],
+    names: Sequence[str],
+    how: _How,
+    *,
+    cut: str = "",
+    exact: bool = True,
+    model: ModelChoice | None = None,
 ) -> int:
     """Do a verb on everything that the names mean, show each result, and sum up."""
     from longshot.scaling.gather import gather
     from longshot.scaling.verbs import Verb, each
     from longshot.terminal import Meter
 
-    verb = Verb(name, options, how.device, cut, exact)
+    verb = Verb(name, options, how.device, cut, exact, model)
     verb.check()
     ours = [how.out, how.out / "clips", how.out / "tracks"] if how.out else []
     found = gather(names, sound=name == "transcribe", without=ours)
@@ -552,7 +820,7 @@ def _list(
         str | None,
         typer.Argument(
             metavar="SHELF",
-            help="Only this: segmenters, transcribers, readers, describers, formats.",
+            help="Only this: segmenters, transcribers, readers, describers, chat_models, encoders, formats.",
             show_default=False,
         ),
     ] = None,
@@ -562,6 +830,7 @@ def _list(
 
     shelves = [shelf] if shelf else list(registry.SHELVES)
     found = [choice for name in shelves for choice in registry.choices(name).values()]
+    kinds = [family for name in shelves for family in registry.families(name)] if shelf else []
     if _is_json(as_json):
         for choice in found:
             _emit_json(
@@ -574,10 +843,14 @@ def _list(
                     "provider": choice.provider,
                 }
             )
+        for family in kinds:
+            _emit_json({"family": family.name, **asdict(family), "name": family.engine})
         return OK
-    from longshot.terminal import parts
+    from longshot.terminal import families, parts
 
     _print(parts((choice.shelf, choice.name, choice.summary, choice.install) for choice in found))
+    if kinds:
+        _print(families(kinds))
     return OK
 
 
@@ -586,7 +859,22 @@ def _list(
     help="Try every part for real, and say what to install for those that do not work here.",
     short_help="Try every part, and say what to install.",
 )
-def _doctor(as_json: AsJson = None) -> int:
+def _doctor(
+    clock: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODEL",
+            help="Instead, ask this chat model or server what time frames show, and say how far off it is.",
+            show_default=False,
+        ),
+    ] = None,
+    sets: Settings = None,
+    remote_code: RemoteCode = False,
+    device: Device = "auto",
+    as_json: AsJson = None,
+) -> int:
+    if clock is not None:
+        return _clock(clock, sets or (), _how(None, as_json, False, device, None, None), remote_code)
     from longshot.doctor import examine
     from longshot.terminal import Meter, checks
 
@@ -597,6 +885,25 @@ def _doctor(as_json: AsJson = None) -> int:
             _emit_json({"part": part.name, "works": part.works, "detail": part.detail, "advice": part.advice})
     else:
         _print(checks((part.name, part.works, part.detail, part.advice) for part in found))
+    return OK
+
+
+def _clock(name: str, sets: Sequence[str], how: _How, remote_code: bool) -> int:
+    """Ask a model for the time, and show every answer beside the truth."""
+    from longshot.clock_check import clock_check, summary
+    from longshot.models import open_chat_model
+
+    loading, settings = _loading(sets, how.device, remote_code)
+    readings = clock_check(open_chat_model(name, loading=loading, settings=settings))
+    if how.json:
+        for one in readings:
+            _emit_json({**asdict(one), "error": one.error})
+        return OK
+    for one in readings:
+        said = "no answer" if one.answered is None else f"{one.answered:g} s"
+        _emit(f"{one.kind:5}  shown at {one.true:4.1f} s  answered {said}\n")
+    for kind in ("read", "place"):
+        _emit(f"{kind:5}  {summary(readings, kind)}\n")
     return OK
 
 
@@ -656,6 +963,7 @@ def _debugging() -> bool:
 _CODES: tuple[tuple[type[LongshotError], int], ...] = (
     (UsageError, USAGE),
     (MissingPackage, USAGE),
+    (ModelError, USAGE),
     (MediaError, NOTHING_USABLE),
     (FormatError, NOTHING_USABLE),
 )

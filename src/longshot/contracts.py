@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from longshot.looks import Look
     from longshot.video import Video
 
 
@@ -143,12 +144,14 @@ class TextReader(Protocol):
 class Scene:
     """What a describer is asked to put into words: one span with what is known about it.
 
-    frames: sampled pictures of the span (may be empty for a describer that watched the pass itself).
+    frames: sampled pictures of the span (None for a describer that watched the pass itself). look: where to take the
+    pictures from when they are needed, instead of `frames`, for a describer that says which it wants (`sample`).
     speech, screen_text: what is said and written there. finer: the captions of the level below.
     """
 
     span: Span
     frames: Frames | None = None
+    look: Look | None = None
     speech: tuple[Caption, ...] = ()
     screen_text: tuple[Caption, ...] = ()
     finer: tuple[Caption, ...] = ()

@@ -23,6 +23,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from longshot.library import VideoRecord
+from longshot.registry import Family
 from longshot.timeline import Caption, Track, clock
 
 WIDEST = 110
@@ -266,6 +267,30 @@ def parts(rows: Iterable[tuple[str, str, str, str]]) -> RenderableType:
             words.append(f"\n{plain(install)}", _WRITTEN)
         table.add_row(Text(f"  {name}", _TIME if not install else _QUIET), words)
     return table
+
+
+def families(rows: Iterable[Family]) -> RenderableType:
+    """Kinds of checkpoints by shelf: an example, what its vectors and frames are, its licence, how it was checked."""
+    found = list(rows)
+    blocks: list[RenderableType] = []
+    for shelf in dict.fromkeys(family.shelf for family in found):
+        table = Table.grid(padding=(0, 2, 0, 0))
+        for width in (20, 30, 16, 10):
+            table.add_column(overflow="fold", max_width=width)
+        table.add_column(overflow="fold")
+        head = ("family", "for example", "frames", "licence", "checked with")
+        table.add_row(*(Text(word, _QUIET) for word in head))
+        for family in (one for one in found if one.shelf == shelf):
+            size = f", {family.dimension} numbers" if family.dimension else ""
+            table.add_row(
+                Text(family.name, _TIME),
+                Text(f"{family.id}{size}"),
+                Text(family.frames),
+                Text(family.licence),
+                Text("nothing yet" if family.checked == "not" else family.checked),
+            )
+        blocks += [Text(f"\n{shelf}: families of checkpoints", _TITLE), table]
+    return Group(*blocks)
 
 
 def checks(rows: Iterable[tuple[str, bool, str, str]]) -> RenderableType:

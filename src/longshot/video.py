@@ -21,7 +21,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
@@ -262,6 +262,10 @@ class Video:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Between processes a video travels as its path.
+        return open_video, (str(self.path),)
+
     def __repr__(self) -> str:
         return f"<Video {self.name}: {self.duration:.2f} s>"
 
@@ -418,6 +422,9 @@ class PictureList(Video):
         self.has_video, self.has_audio, self.fps = True, False, fps
         self.codec, self.subtitles, self._chapters = first.codec, (), []
         self._stated_duration, self._container_start, self._pixel_shape = len(paths) / fps, 0.0, None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return partial(open_video, fps=self.fps), ([str(path) for path in self.paths],)
 
     @property
     def name(self) -> str:

@@ -3,6 +3,7 @@
     describe("talk.mp4")                             # one caption over the whole video, level "video"
     describe("talk.mp4", every="shot")               # one for each shot
     describe("talk.mp4", every=4.0)                  # one for every four seconds, level "clip"
+    describe("talk.mp4", model="Qwen/Qwen2-VL-2B-Instruct")   # in the words of a chat model
 
 The file is decoded once: shots, the describer's statistics, the reading of text and the sampled pictures all come
 from the same pass, with the speech transcribed beside it.
@@ -11,11 +12,12 @@ from the same pass, with the speech transcribed beside it.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from threading import Lock
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, cast, runtime_checkable
 
 import numpy as np
 
@@ -24,13 +26,27 @@ from longshot.captioning.segment import as_track
 from longshot.captioning.transcribe import hear
 from longshot.captioning.watch import watch
 from longshot.clips import ClipRules, apply, preset
-from longshot.contracts import Describer, Frames, Glance, Progress, Scene, Segmenter, TextReader, TextWatcher, Watcher
+from longshot.contracts import (
+    ChatModel,
+    Describer,
+    Frames,
+    Glance,
+    Progress,
+    Scene,
+    Segmenter,
+    TextReader,
+    TextWatcher,
+    Watcher,
+)
 from longshot.errors import MediaError, NoPictures, UsageError
+from longshot.looks import Look
 from longshot.timeline import Caption, Source, Span, Track
 from longshot.video import PictureList, Video, open_video
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from longshot.asking import Desk
 
 _KEPT_BYTES = 128 << 20  # pictures that are held for a describer that looks at them
 
@@ -50,6 +66,20 @@ class LooksAtPictures(Protocol):
         ...
 
 
+@runtime_checkable
+class ChoosesMoments(Protocol):
+    """A describer that says which moments of a scene it wants to see, later, when it describes it."""
+
+    @property
+    def height(self) -> int:
+        """The height in pixels that it wants the pictures to have."""
+        ...
+
+    def sample(self, span: Span) -> list[float]:
+        """The seconds of a scene that it wants to see; none for a describer that only reads."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Watched:
     """What one pass over a video, and one hearing of it, gave.
@@ -64,7 +94,7 @@ class Watched:
     shots: Track | None
     speech: Track | None
     screen: Track | None
-    describer: Describer
+    describer: Describer | None
     pictures: PictureKeeper | None = None
     strengths: Sequence[float] | None = None
     notes: tuple[str, ...] = ()
@@ -74,10 +104,18 @@ class Watched:
         return Scene(
             span=span,
             frames=self.pictures.within(span, self.video) if self.pictures else None,
+            look=self._look(span),
             speech=self.speech.overlapping(span) if self.speech else (),
             screen_text=self.screen.overlapping(span) if self.screen else (),
             finer=tuple(finer),
         )
+
+    def _look(self, span: Span) -> Look | None:
+        describer: object = self.describer
+        if self.shots is None or not isinstance(describer, ChoosesMoments):
+            return None
+        times = describer.sample(span)
+        return Look(self.video, tuple(times), describer.height) if times else None
 
     def track(self, level: str, source: Source, captions: Sequence[Caption]) -> Track:
         """A track of this video."""
@@ -89,6 +127,10 @@ def describe(
     *,
     every: str | float = "video",
     describer: str | Describer = "observer",
+    model: str | ChatModel | Desk | None = None,
+    prompt: str = "clip",
+    frames: int = -1,
+    answers: str | os.PathLike[str] | None = None,
     segmenter: str | Segmenter = "shots",
     speech: str = "auto",
     language: str | None = None,
@@ -101,41 +143,82 @@ def describe(
         video: a file, or a video that is already open.
         every: "video", "shot", "clip" (shots made even in length), or seconds such as 4.0.
         describer: who puts scenes into words; a name from `longshot list describers`.
+        model: a chat model to ask: a folder, a hub id, or a server such as http://127.0.0.1:8000/v1#name.
+        prompt: what the model is asked; a name such as clip or describe, or a text file.
+        frames: how many frames of a scene the model sees; -1 is one a second, 8 at least and 32 at most.
+        answers: a journal of the model's answers, so that none is asked for twice.
         segmenter: who finds the shots.
         speech: where speech comes from; "auto" takes the best there is, "none" takes none.
         language: the language of the speech, such as "en", when it is known.
         screen: who reads text on screen; "auto" reads when a reader is installed, "none" does not.
         progress: called with seconds done and in all.
 
-    Returns a track of level "video", "shot" or "clip". Raises UsageError for an `every` that cannot be meant,
-    NoPictures for a file without pictures, MediaError for one that cannot be used.
+    Returns a track of level "video", "shot" or "clip". A caption that a model did not give is empty, and its details
+    say its state and reason. Raises UsageError for an `every` that cannot be meant, NoPictures for a file without
+    pictures, MediaError for one that cannot be used, ModelError for a model that cannot be asked.
     """
-    rules = _rules(every)
+    _rules(every)
     video = video if isinstance(video, Video) else open_video(video)
-    if not video.has_video:
-        raise NoPictures(video.path, "holds sound but no pictures to describe; its speech can be transcribed")
+    need_pictures(video)
+    teller = teller_of(describer, model, prompt=prompt, frames=frames, answers=answers)
     watched = look(
         video,
-        describer=describer,
+        describer=teller,
         segmenter=segmenter,
         speech=speech,
         language=language,
         screen=screen,
         progress=progress,
     )
+    return tell(watched, every=every)
+
+
+def tell(watched: Watched, *, every: str | float = "video") -> Track:
+    """The description of a video that was watched, by its describer; `every` as in `describe`."""
+    describer = watched.describer
+    assert describer is not None
+    rules = _rules(every)
     level = every if isinstance(every, str) else "clip"
-    made = watched.describer.source
+    captions = describe_spans(watched, _spans(watched, level, rules))
+    made = describer.source
+    notes = (made.note, *watched.notes, *lost(captions))
     settings = {**made.settings, "every": every}
-    source = replace(
-        made, verb="describe", settings=settings, note="; ".join(note for note in (made.note, *watched.notes) if note)
-    )
-    return watched.track(level, source, describe_spans(watched, _spans(watched, level, rules)))
+    source = replace(made, verb="describe", settings=settings, note="; ".join(note for note in notes if note))
+    return watched.track(level, source, captions)
+
+
+def teller_of(
+    describer: str | Describer,
+    model: str | ChatModel | Desk | None,
+    *,
+    prompt: str = "clip",
+    frames: int = -1,
+    answers: str | os.PathLike[str] | None = None,
+) -> Describer:
+    """Who describes: the describer, or the one that asks the model when there is one."""
+    if model is not None and describer in ("observer", "chat"):
+        chat = registry.load("describers", "chat", model=model, prompt=prompt, frames=frames, answers=answers)
+        return cast(Describer, chat)
+    return cast(Describer, registry.load("describers", describer)) if isinstance(describer, str) else describer
+
+
+def lost(captions: Iterable[Caption]) -> tuple[str, ...]:
+    """What a model did not answer, in words: ("2 of 40 captions failed",)."""
+    states = [str(caption.details.get("state", "")) for caption in captions]
+    counts = Counter(state for state in states if state)
+    return tuple(f"{count} of {len(states)} captions {state}" for state, count in sorted(counts.items()))
+
+
+def need_pictures(video: Video) -> None:
+    """Refuse a file of sound alone. Raises NoPictures."""
+    if not video.has_video:
+        raise NoPictures(video.path, "holds sound but no pictures to describe; its speech can be transcribed")
 
 
 def look(
     video: Video,
     *,
-    describer: str | Describer = "observer",
+    describer: str | Describer | None = "observer",
     segmenter: str | Segmenter = "shots",
     speech: str = "auto",
     language: str | None = None,
@@ -144,7 +227,7 @@ def look(
 ) -> Watched:
     """Watch a video once and hear it once, at the same time; arguments as in `describe`.
 
-    A file without pictures is only heard.
+    describer: None when it is to be described by one that need not watch. A file without pictures is only heard.
     """
     teller = registry.load("describers", describer) if isinstance(describer, str) else describer
     parts = _Parts(progress, video.duration)
@@ -161,6 +244,7 @@ def look(
 
 def describe_spans(watched: Watched, spans: Sequence[Span]) -> list[Caption]:
     """One caption for each span, in order, by the describer that watched the pass."""
+    assert watched.describer is not None
     captions: list[Caption] = []
     batch = _BATCH if watched.pictures else max(len(spans), 1)
     for first in range(0, len(spans), batch):
@@ -206,7 +290,7 @@ def _hear(video: Video, *, speech: str, language: str | None, progress: Progress
 
 
 def _see(
-    video: Video, teller: Describer, *, segmenter: str | Segmenter, screen: str | bool, progress: Progress | None
+    video: Video, teller: Describer | None, *, segmenter: str | Segmenter, screen: str | bool, progress: Progress | None
 ) -> Watched:
     cutter = registry.load("segmenters", segmenter) if isinstance(segmenter, str) else segmenter
     reader, notes = _reader(screen)
@@ -214,7 +298,7 @@ def _see(
     words = reader.watch(video) if reader else None
     pictures = PictureKeeper(teller.pictures) if isinstance(teller, LooksAtPictures) else None
     heights = [256, reader.height if reader else 0, teller.height if isinstance(teller, LooksAtPictures) else 0]
-    watchers: list[Watcher] = [cuts, teller, *([words] if words else []), *([pictures] if pictures else [])]
+    watchers: list[Watcher] = [cuts, *(other for other in (teller, words, pictures) if other is not None)]
     end = watch(video, watchers, every=0.5, height=max(heights), progress=progress)
     spans = cuts.finish(end)
     if not spans:

@@ -21,13 +21,14 @@ from functools import cached_property
 from itertools import pairwise
 from math import sqrt
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from longshot import __version__
-from longshot.captioning.describe import Watched, clip_spans, describe_spans, look
+from longshot.captioning.describe import Watched, clip_spans, describe_spans, look, lost, teller_of
+from longshot.captioning.retell import AsksModel, retell
 from longshot.captioning.summarise import (
     BUDGETS,
     COARSE,
@@ -47,10 +48,13 @@ from longshot.captioning.summarise import (
     writings,
 )
 from longshot.clips import ClipRules, preset
-from longshot.contracts import Describer, Progress, Segmenter
+from longshot.contracts import ChatModel, Describer, Progress, Segmenter
 from longshot.errors import FormatError, NoPictures
 from longshot.timeline import Caption, Source, Span, Track
 from longshot.video import Video, open_video
+
+if TYPE_CHECKING:
+    from longshot.asking import Desk
 
 MOST_CHILDREN = 12
 LONGEST_SEGMENT = 180.0
@@ -60,6 +64,10 @@ def recap(
     video: str | os.PathLike[str] | Video,
     *,
     describer: str | Describer = "observer",
+    model: str | ChatModel | Desk | None = None,
+    prompt: str = "clip",
+    frames: int = -1,
+    answers: str | os.PathLike[str] | None = None,
     segmenter: str | Segmenter = "shots",
     speech: str = "auto",
     language: str | None = None,
@@ -73,6 +81,10 @@ def recap(
     Args:
         video: a file, or a video that is already open. Of a file with sound only, the speech is told.
         describer: who puts clips into words; a name from `longshot list describers`.
+        model: a chat model to write every level: a folder, a hub id, or a server such as http://127.0.0.1:8000/v1#name.
+        prompt: what the model is asked about a clip; a name such as clip or describe, or a text file.
+        frames: how many frames of a span the model sees; -1 is one a second, 8 at least and 32 at most.
+        answers: a journal of the model's answers, so that none is asked for twice.
         segmenter: who finds the shots.
         speech: where speech comes from; "auto" takes the best there is, "none" takes none.
         language: the language of the speech, such as "en", when it is known.
@@ -88,18 +100,31 @@ def recap(
     video = video if isinstance(video, Video) else open_video(video)
     watched = look(
         video,
-        describer=describer,
+        describer=teller_of(describer, model, prompt=prompt, frames=frames, answers=answers),
         segmenter=segmenter,
         speech=speech,
         language=language,
         screen=screen,
         progress=progress,
     )
+    return tell(watched, clips=clips, segment_seconds=segment_seconds)
+
+
+def tell(watched: Watched, *, clips: ClipRules | None = None, segment_seconds: float | None = None) -> list[Track]:
+    """Every level of a video that was watched, from coarse to fine; arguments as in `recap`.
+
+    A describer that asks a chat model also writes the levels above the clips. Raises NoPictures where there is nothing
+    to tell.
+    """
+    video = watched.video
     if watched.shots is None and not watched.speech:
         why = "; ".join(watched.notes) or "no speech was found in it"
         raise NoPictures(video.path, f"holds sound but no pictures, and nothing can be told of it: {why}")
     described = _clips(watched, clips or preset("clips")) if watched.shots else None
     told = outline(watched, described, chapters=video.chapters, segment_seconds=segment_seconds)
+    describer: object = watched.describer
+    if isinstance(describer, AsksModel):
+        told = retell(watched, told, described, describer)
     below = (described, watched.shots, watched.speech, watched.screen)
     tracks = [*told, *(track for track in below if track)]
     check_children(tracks)
@@ -118,8 +143,10 @@ def _clips(watched: Watched, rules: ClipRules) -> Track:
         details = {**caption.details, "children": inside}
         around = [shot.id for shot in near if shot.id not in inside and shot.caption.span.overlap(caption.span) > 1e-6]
         linked.append(replace(caption, details={**details, "part_of": around} if around else details))
+    assert watched.describer is not None
     made = watched.describer.source
-    return watched.track("clip", replace(made, verb="recap"), linked)
+    note = "; ".join(part for part in (made.note, *lost(captions)) if part)
+    return watched.track("clip", replace(made, verb="recap", note=note), linked)
 
 
 def outline(
@@ -167,7 +194,7 @@ def _told(span: Span, summary: Summary, title: str, children: list[str]) -> Capt
 
 
 def _source(watched: Watched, segment_seconds: float | None) -> Source:
-    settings: dict[str, Any] = {"describer": str(watched.describer.source.model)}
+    settings: dict[str, Any] = {"describer": str(watched.describer.source.model)} if watched.describer else {}
     if segment_seconds:
         settings["segment_seconds"] = segment_seconds
     return Source("recap", "extractive", __version__, settings, "; ".join([NOTE, *watched.notes]))

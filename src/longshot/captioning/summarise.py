@@ -701,9 +701,23 @@ def _tell_seen(material: Material, seen: Sequence[Line], budget: Budget) -> str:
     return " ".join(part for part in (_count(material), *map(_sentence_of, scenes)) if part)
 
 
+def split_sentences(text: str) -> list[str]:
+    """The sentences of a text, each with its stop; abbreviations and initials do not end one.
+
+    "Dr. Ames waves. Then rain" gives "Dr. Ames waves." and "Then rain".
+    """
+    ends = [stop.end() for stop in _STOP.finditer(text) if not _ABBREVIATION.search(text[: stop.end()])]
+    parts = [text[a:b].strip() for a, b in pairwise([0, *ends, len(text)])]
+    return [part for part in parts if part]
+
+
+def telling_words(text: str) -> list[str]:
+    """The words of a text without those that only join others."""
+    return [word for word in words(text) if word not in _JOINING]
+
+
 def _first_sentence(text: str) -> str:
-    stop = next((s for s in _STOP.finditer(text) if not _ABBREVIATION.search(text[: s.end()])), None)
-    return text[: stop.end()] if stop else text
+    return next(iter(split_sentences(text)), text)
 
 
 # --- titles

@@ -17,27 +17,36 @@ import json
 import os
 import stat
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from longshot import __version__, languages, registry
-from longshot.contracts import Progress
-from longshot.errors import MissingPackage, UsageError
+from longshot.contracts import Loading, Progress
+from longshot.errors import LongshotError, MediaError, MissingPackage, ModelError, UsageError
 from longshot.journal import Journal, Result, State
 from longshot.library import Library, VideoRecord
+from longshot.prompts import load_prompt
 from longshot.scaling.local import Outcome, run
 from longshot.timeline import Track
 
 if TYPE_CHECKING:
+    from longshot.asking import Desk
+    from longshot.captioning.describe import Watched
     from longshot.video import Video
 
 JOURNAL = "journal.jsonl"
+ANSWERS = "answers"
+"""The folder of a library that keeps what models answered, one journal a video."""
 SHELF_OF = {"segmenter": "segmenters", "describer": "describers", "speech": "transcribers", "screen": "readers"}
 """Which shelf an option of a verb chooses from."""
+_LOOK_OPTIONS = ("segmenter", "speech", "language", "screen")
+_TELL_OPTIONS = ("every", "clips", "segment_seconds")
 _EVERY_SHELF_ALSO_HAS = {"transcribers": ("auto", "none"), "readers": ("auto", "none")}
 
 
@@ -49,6 +58,28 @@ class Made:
     tracks: tuple[Track, ...]
     damage: str = ""
     clips: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ModelChoice:
+    """A chat model that tells: its name, how it is put on this machine, its generation options, what it is shown.
+
+    prompt, frames: as in `describe`. answers: a folder for the journals of its answers; without one, and without a
+    library to write into, nothing that was answered outlives the process.
+    """
+
+    name: str
+    loading: Loading = field(default_factory=Loading)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    prompt: str = "clip"
+    frames: int = -1
+    answers: str = ""
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """All of it that changes what is said."""
+        said = {"name": self.name, "settings": dict(self.settings), "frames": self.frames, "bits": self.loading.bits}
+        return said | {"dtype": self.loading.dtype, "prompt": load_prompt(self.prompt).digest}
 
 
 @dataclass(frozen=True)
@@ -65,6 +96,7 @@ class Verb:
     device: str = ""
     cut: str = ""
     exact: bool = True
+    model: ModelChoice | None = None
 
     def __call__(self, path: str, progress: Progress) -> Made:
         """Do it. Raises what the verb raises."""
@@ -80,8 +112,33 @@ class Verb:
             clips = self._clips(video, tracks[0], progress) if self.cut else ()
             return Made(VideoRecord.of(video), tracks, str(video.damage) if video.damage else "", clips)
 
+    def look(self, path: str, progress: Progress) -> tuple[Watched, str]:
+        """The part that needs no model: watch and hear one video. Also what was damaged in it, one line or ""."""
+        from longshot.captioning import describe as describing
+        from longshot.video import open_video
+
+        with open_video(path) as video:
+            if self.name == "describe":
+                describing.need_pictures(video)
+            wanted = {name: self.options[name] for name in _LOOK_OPTIONS if name in self.options}
+            watched = describing.look(video, describer=None, **wanted, progress=progress)
+            return watched, str(video.damage) if video.damage else ""
+
+    def tell(self, watched: Watched, damage: str, desk: Desk, answers: Path | None) -> Made:
+        """The part that asks: every caption of one video that was watched."""
+        assert self.model is not None
+        how = self.model
+        module = importlib.import_module(f"longshot.captioning.{self.name}")
+        chat = registry.load("describers", "chat", model=desk, prompt=how.prompt, frames=how.frames, answers=answers)
+        wanted = {name: self.options[name] for name in _TELL_OPTIONS if name in self.options}
+        made = module.tell(replace(watched, describer=chat), **wanted)
+        tracks = (made,) if isinstance(made, Track) else tuple(made)
+        return Made(VideoRecord.of(watched.video), tracks, damage)
+
     def check(self) -> None:
         """Refuse what no video could be done with. Raises UsageError or MissingPackage."""
+        if self.model is not None:
+            load_prompt(self.model.prompt)
         for option, shelf in SHELF_OF.items():
             name = self.options.get(option)
             if isinstance(name, str) and name not in _EVERY_SHELF_ALSO_HAS.get(shelf, ()):
@@ -101,6 +158,7 @@ class Verb:
             for option in self._left_open
         }
         said = {**self.options, "version": __version__, "cut": bool(self.cut), "exact": self.exact, "ready": ready}
+        said |= {"model": self.model.identity} if self.model else {}
         text = json.dumps(said, sort_keys=True, default=str)
         return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
@@ -163,6 +221,9 @@ def each(
     process writes into `out`.
     """
     verb.check()
+    if verb.model is not None:
+        yield from each_told(verb, paths, out=out, workers=workers, seconds=seconds, progress=progress)
+        return
     with ExitStack() as stack:
         shelf = None
         if out is not None:
@@ -180,6 +241,160 @@ def each(
         )
         for outcome in stack.enter_context(closing(outcomes)):
             yield _done(outcome, shelf)
+
+
+def each_told(
+    verb: Verb,
+    paths: Sequence[str],
+    *,
+    out: str | os.PathLike[str] | None,
+    workers: int | None,
+    seconds: float | None,
+    progress: Progress | None,
+) -> Iterator[Done]:
+    """As `each`, for a verb that asks a chat model.
+
+    Videos are watched in processes of their own, as many as suit the machine; the model is in this process, once, and
+    is asked about several videos at the same time, so that its batches and slots are full. Each answer is on the disk
+    as soon as it has come.
+    """
+    from longshot.asking import Desk
+    from longshot.models import open_chat_model
+
+    choice = verb.model
+    assert choice is not None
+    with ExitStack() as stack:
+        shelf = None
+        if out is not None:
+            shelf = _Shelf(Path(out), stack.enter_context(Journal(Path(out) / JOURNAL)), verb)
+        known = {path: shelf.finished(path) for path in paths} if shelf else {}
+        waiting = [path for path in dict.fromkeys(paths) if known.get(path) is None]
+        desk = None
+        if waiting:
+            model = open_chat_model(choice.name, loading=choice.loading, settings=choice.settings)
+            desk = stack.enter_context(Desk(model))
+        teller = _Teller(verb, desk, shelf, _answers_folder(choice, out), len(paths), progress)
+        teller.done = len(paths) - len(waiting)
+        pool = stack.enter_context(ThreadPoolExecutor(max_workers=teller.width))
+        outcomes = stack.enter_context(
+            closing(run(verb.look, waiting, workers=workers, seconds=seconds, progress=teller.watched))
+        )
+        told: dict[str, Future[Done]] = {}
+        looked = iter(outcomes)
+        for path in paths:
+            while known.get(path) is None and path not in told:
+                outcome = next(looked)
+                told[outcome.item] = pool.submit(teller, outcome)
+                unfinished = [future for future in told.values() if not future.done()]
+                if len(unfinished) >= 4 * teller.width:  # watched videos that wait take memory
+                    wait(unfinished, return_when=FIRST_COMPLETED)
+            result = known.get(path)
+            if result is not None and shelf is not None:
+                yield _done(Outcome(path, result, again=True), shelf)
+            else:
+                yield told.pop(path).result()
+
+
+class _Teller:
+    """Tells videos that were watched, each in a thread, and writes down what became of it."""
+
+    def __init__(
+        self,
+        verb: Verb,
+        desk: Desk | None,
+        shelf: _Shelf | None,
+        answers: Path | None,
+        total: int,
+        progress: Progress | None,
+    ) -> None:
+        self.verb = verb
+        self.desk = desk
+        self.shelf = shelf
+        self.answers = answers
+        self.total = total
+        self.done = 0
+        self._progress = progress
+        self._seen = 0.0
+        self._lock = Lock()
+
+    @property
+    def width(self) -> int:
+        """How many videos are told at once: enough to fill the model even when each has one question."""
+        model = self.desk.model if self.desk else None
+        return min(64, max(4, 2 * model.slots * model.batch)) if model else 1
+
+    def __call__(self, outcome: Outcome[str]) -> Done:
+        """Tell one video; what `look` could not open stays what it was."""
+        path = outcome.item
+        if outcome.result.state is not State.DONE:
+            return self._end(
+                path, outcome.result, Done(path, outcome.result.state, outcome.result.reason, outcome.trace)
+            )
+        watched, damage = outcome.result.value
+        assert self.desk is not None
+        answers = self.answers / f"{watched.video.id}.jsonl" if self.answers else None
+        try:
+            with watched.video:
+                made = self.verb.tell(watched, damage, self.desk, answers)
+        except ModelError:
+            raise
+        except LongshotError as error:
+            state = State.UNREADABLE if isinstance(error, MediaError) else State.FAILED
+            result = Result(state, None, " ".join(str(error).split()))
+            return self._end(path, result, Done(path, state, result.reason))
+        return self._keep(path, made)
+
+    def watched(self, done: float, total: float, /) -> None:
+        """The progress of watching, which is half of the way."""
+        self._seen = done
+        self._report()
+
+    def _keep(self, path: str, made: Made) -> Done:
+        """Write the tracks; a video whose model left some captions out is not done, but keeps those that came."""
+        state, reason = _state_of(path, made)
+        with self._lock:
+            value = self.shelf.keep(path, made) if self.shelf else None
+        result = Result(state, value if state is State.DONE else None, reason)
+        done = Done(path, state, reason, "", False, made.record, made.tracks, made.damage)
+        return self._end(path, result, done)
+
+    def _end(self, path: str, result: Result, done: Done) -> Done:
+        with self._lock:
+            if self.shelf is not None:
+                self.shelf.journal.record(self.shelf.key(path), result)
+            self.done += 1
+        self._report()
+        return done
+
+    def _report(self) -> None:
+        if self._progress is not None:
+            self._progress(min(self.total, 0.5 * self._seen + 0.5 * self.done), self.total)
+
+
+def _state_of(path: str, made: Made) -> tuple[State, str]:
+    """What became of a video whose captions a model gave, or did not give.
+
+    Some that failed: the video failed, and the next run asks for them alone. All refused, or unreadable: so is the
+    video. Otherwise it is done, and its tracks say what is not there.
+    """
+    asked = [c for track in made.tracks if track.level not in ("shot", "speech", "screen") for c in track]
+    lost = [caption for caption in asked if caption.details.get("state")]
+    failed = [caption for caption in lost if caption.details["state"] == State.FAILED.value]
+    if failed:
+        why = failed[0].details.get("reason", "")
+        return (
+            State.FAILED,
+            f"{path}: {len(failed)} of {len(asked)} captions failed ({why}); repeat the command to ask again",
+        )
+    if lost and len(lost) == len(asked):
+        return State(lost[0].details["state"]), f"{path}: no caption was given ({lost[0].details.get('reason', '')})"
+    return State.DONE, ""
+
+
+def _answers_folder(choice: ModelChoice, out: str | os.PathLike[str] | None) -> Path | None:
+    if choice.answers:
+        return Path(choice.answers)
+    return Path(out) / ANSWERS if out is not None else None
 
 
 class _Shelf:
@@ -203,6 +418,11 @@ class _Shelf:
         if path not in self._keys:
             self._keys[path] = self._verb.key(path)
         return self._keys[path]
+
+    def finished(self, path: str) -> Result | None:
+        """The result of an earlier run that still stands, or None."""
+        result = self.journal.result(self.key(path))
+        return result if result and result.state is State.DONE and self.stands(path, result) else None
 
     def keep(self, path: str, made: Made) -> dict[str, Any]:
         """Write what was made, and say in plain JSON what that was."""
