@@ -16,12 +16,15 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from longshot import checkpoints
-from longshot.contracts import Encoder, Frames, Loading
-from longshot.encoders import languagebind
+from longshot.contracts import Encoder, Frames, Loading, PictureEncoder
+from longshot.encoders import internvideo2, languagebind, longclip, videoclip_xl
+from longshot.encoders._video_text import IMAGENET_MEAN, IMAGENET_STD, Look, evenly, prepared
 from longshot.errors import ModelError, UsageError
 from longshot.models import open_encoder
 from tests.tiny import languagebind as tiny_languagebind
+from tests.tiny.internvideo2 import write_internvideo2
 from tests.tiny.languagebind import write_languagebind
+from tests.tiny.videoclip import write_longclip, write_videoclip_xl
 
 CPU = Loading(device="cpu", dtype="float32")
 OPENAI = np.array([[0.48145466, 0.4578275, 0.40821073], [0.26862954, 0.26130258, 0.27577711]])
@@ -249,3 +252,187 @@ def test_languagebind_refuses(languagebind_folder: Path, tmp_path: Path) -> None
     (bare / "vocab.json").unlink()
     with pytest.raises(ModelError, match=r"no tokenizer beside its weights: copy vocab.json"):
         open_encoder(str(bare), loading=CPU)
+
+
+def openai_layers(plain: Plain, x: np.ndarray, prefix: str, *, causal: bool) -> np.ndarray:
+    """Two layers in OpenAI's layout, for a sequence (L, D)."""
+    for number in range(2):
+        block = f"{prefix}transformer.resblocks.{number}"
+        scaled = plain.norm(x, f"{block}.ln_1")
+        made = scaled @ plain.w[f"{block}.attn.in_proj_weight"].T + plain.w[f"{block}.attn.in_proj_bias"]
+        q, k, v = made[:, :16], made[:, 16:32], made[:, 32:]
+        x = x + plain.linear(plain.mix(q, k, v, causal=causal), f"{block}.attn.out_proj")
+        inner = plain.activate(plain.linear(plain.norm(x, f"{block}.ln_2"), f"{block}.mlp.c_fc"))
+        x = x + plain.linear(inner, f"{block}.mlp.c_proj")
+    return x
+
+
+def openai_text(plain: Plain, ids: list[int], prefix: str) -> np.ndarray:
+    """Long-CLIP's text vector: the first 20 places of one table, the others of the other."""
+    old, new = plain.w[f"{prefix}positional_embedding"], plain.w[f"{prefix}positional_embedding_res"]
+    places = np.stack([old[place] if place < 20 else new[place] for place in range(len(ids))])
+    x = openai_layers(plain, plain.w[f"{prefix}token_embedding.weight"][ids] + places, prefix, causal=True)
+    return plain.norm(x, f"{prefix}ln_final")[-1] @ plain.w[f"{prefix}text_projection"]
+
+
+def openai_vision(plain: Plain, pictures: np.ndarray, prefix: str) -> np.ndarray:
+    """All patches of all pictures (T, 3, S, S) behind one class token; with places in time where there are some."""
+    kernel = plain.w[f"{prefix}conv1.weight"]
+    kernel = kernel[:, :, 0] if kernel.ndim == 5 else kernel
+    places, times = plain.w[f"{prefix}positional_embedding"], plain.w.get(f"{prefix}temporal_positional_embedding")
+    tokens = [plain.w[f"{prefix}class_embedding"] + places[0]]
+    for time, picture in enumerate(pictures):
+        for place, patch in enumerate(patches_of(picture, kernel), start=1):
+            tokens.append(patch + places[place] + (0 if times is None else times[0, time]))
+    x = openai_layers(plain, plain.norm(np.stack(tokens), f"{prefix}ln_pre"), prefix, causal=False)
+    return plain.norm(x[0], f"{prefix}ln_post") @ plain.w[f"{prefix}proj"]
+
+
+def test_videoclip_xl_is_the_plain_computation(tmp_path: Path) -> None:
+    folder = write_videoclip_xl(tmp_path / "VideoCLIP-XL-v2")
+    encoder = open_encoder(str(folder), loading=CPU)
+    assert isinstance(encoder, Encoder) and (encoder.frames, encoder.dimension, encoder.height) == (4, 12, 32)
+    plain, base = Plain(folder, heads=2), "vision_model.vision_encoder."
+    clips = [clip_of(4), clip_of(4, seed=1), clip_of(4)[::-1]]
+    expected = np.stack([openai_vision(plain, inputs_of(clip, IMAGENET), base) for clip in clips])
+    close(encoder.encode_frames(clips), expected)
+    ids = [ids_of(folder, text, 248) for text in TEXTS]
+    assert len(ids[-1]) == 248
+    close(encoder.encode_text(TEXTS), np.stack([openai_text(plain, row, "text_model.") for row in ids]))
+    with pytest.raises(UsageError, match="leave out --pooling first"):
+        videoclip_xl.load(str(folder), loading=CPU, pooling="first")
+
+
+def test_longclip_is_the_plain_computation(tmp_path: Path) -> None:
+    folder = write_longclip(tmp_path / "LongCLIP-L")
+    encoder = open_encoder(str(folder), loading=CPU)
+    assert isinstance(encoder, PictureEncoder) and encoder.dimension == 12
+    plain, clip = Plain(folder, heads=2), clip_of(3)
+    rows = np.stack([openai_vision(plain, picture[None], "visual.") for picture in inputs_of(clip, OPENAI)])
+    close(encoder.encode_pictures(list(clip.pixels)), rows)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    close(encoder.encode_frames([clip]), rows.mean(axis=0, keepdims=True))
+    close(longclip.load(str(folder), loading=CPU, pooling="first").encode_frames([clip]), rows[:1])
+    close(encoder.encode_text(TEXTS), np.stack([openai_text(plain, ids_of(folder, text, 248), "") for text in TEXTS]))
+
+
+class PlainInternVideo2(Plain):
+    """InternVideo2's towers, token by token."""
+
+    def root(self, x: np.ndarray, name: str) -> np.ndarray:
+        return x / np.sqrt((x**2).mean(-1, keepdims=True) + 1e-6) * self.w[f"{name}.weight"]
+
+    def see(self, pictures: np.ndarray) -> np.ndarray:
+        base = "vision_encoder."
+        kernel = self.w[f"{base}patch_embed.proj.weight"][:, :, 0]
+        tokens = np.concatenate([patches_of(picture, kernel) for picture in pictures])
+        x = np.concatenate([self.w[f"{base}cls_token"][0], tokens + self.w[f"{base}patch_embed.proj.bias"]])
+        x = x + self.w[f"{base}{'img_' if len(pictures) == 1 else ''}pos_embed"][0]
+        for number in range(2):
+            block = f"{base}blocks.{number}"
+            q, k, v = np.split(self.linear(self.root(x, f"{block}.norm1"), f"{block}.attn.qkv"), 3, axis=1)
+            q, k = self.root(q, f"{block}.attn.q_norm"), self.root(k, f"{block}.attn.k_norm")
+            x = x + self.w[f"{block}.ls1.gamma"] * self.linear(self.mix(q, k, v), f"{block}.attn.proj")
+            inner = self.activate(self.linear(self.root(x, f"{block}.norm2"), f"{block}.mlp.fc1"))
+            x = x + self.w[f"{block}.ls2.gamma"] * self.linear(inner, f"{block}.mlp.fc2")
+        pool, mean = f"{base}clip_projector", x.mean(axis=0, keepdims=True)
+        q, k, v = (
+            self.norm(y, f"{pool}.norm1_{part}", 1e-5) @ self.w[f"{pool}.cross_attn.{part}.weight"].T
+            + self.w[f"{pool}.cross_attn.{part}_bias"]
+            for part, y in (("q", mean), ("k", x), ("v", x))
+        )
+        return self.linear(self.linear(self.mix(q, k, v)[0], f"{pool}.cross_attn.proj"), "vision_proj")
+
+    def read(self, ids: list[int]) -> np.ndarray:
+        base = "text_encoder.bert."
+        x = self.w[f"{base}embeddings.word_embeddings.weight"][ids]
+        x = x + self.w[f"{base}embeddings.position_embeddings.weight"][: len(ids)]
+        x = x + self.w[f"{base}embeddings.token_type_embeddings.weight"][0]
+        x = self.norm(x, f"{base}embeddings.LayerNorm", 1e-12)
+        exact = Plain.activate
+        for number in range(2):
+            layer = f"{base}encoder.layer.{number}"
+            q, k, v = (self.linear(x, f"{layer}.attention.self.{part}") for part in ("query", "key", "value"))
+            mixed = self.linear(self.mix(q, k, v), f"{layer}.attention.output.dense")
+            x = self.norm(x + mixed, f"{layer}.attention.output.LayerNorm", 1e-12)
+            act, self.act = self.act, "gelu"
+            inner = exact(self, self.linear(x, f"{layer}.intermediate.dense"))
+            self.act = act
+            x = self.norm(x + self.linear(inner, f"{layer}.output.dense"), f"{layer}.output.LayerNorm", 1e-12)
+        return self.linear(x[0], "text_proj")
+
+
+@pytest.mark.parametrize("fused", [True, False])
+def test_internvideo2_is_the_plain_computation(tmp_path: Path, fused: bool) -> None:
+    folder = write_internvideo2(tmp_path / "InternVideo2-Stage2_6B", fused=fused)
+    encoder = open_encoder(str(folder), loading=CPU)
+    assert isinstance(encoder, Encoder) and (encoder.frames, encoder.dimension, encoder.height) == (4, 12, 32)
+    plain = PlainInternVideo2(folder, heads=2, act="tanh" if fused else "gelu")
+    # A clip of one frame is a picture, with places of its own.
+    clips = [clip_of(4), clip_of(1, seed=2), clip_of(1), clip_of(4, seed=1)]
+    close(encoder.encode_frames(clips), np.stack([plain.see(inputs_of(clip, IMAGENET)) for clip in clips]))
+    words = {word: number for number, word in enumerate((folder / "vocab.txt").read_text().split())}
+    texts = ["a man slices tomatoes on a board .", "", "smoke " * 60]
+    ids = [
+        [words[word] for word in f"[CLS] {text} [SEP]".split()] for text in ("a man slices tomatoes on a board .", "")
+    ]
+    ids.append([words["[CLS]"], *[words["smoke"]] * 38, words["[SEP]"]])
+    close(encoder.encode_text(texts), np.stack([plain.read(row) for row in ids]))
+
+
+def test_internvideo2_says_what_is_missing(tmp_path: Path) -> None:
+    folder = write_internvideo2(tmp_path / "iv2")
+    (folder / "vocab.txt").rename(tmp_path / "vocab.txt")
+    with pytest.raises(ModelError, match=r"copy vocab.txt of google-bert/bert-large-uncased to "):
+        internvideo2.load(str(folder), loading=CPU)
+    (folder / "config.json").write_text(json.dumps({"architectures": ["InternVideo2_Stage2"]}))
+    checkpoints.find.cache_clear()
+    with pytest.raises(ModelError, match=r"number of heads must stand in config.json"):
+        internvideo2.load(str(folder), loading=CPU)
+
+
+def test_pictures_are_squeezed_or_cut_as_each_family_was_taught() -> None:
+    made = np.random.default_rng(0)
+    pixels = made.integers(0, 256, (2, 21, 34, 3), dtype=np.uint8)
+    zero, one = (0.0, 0.0, 0.0), (1 / 255, 1 / 255, 1 / 255)
+    squeezed = prepared(pixels, Look(16, zero, one, crop=False, whole=False)).numpy()
+    np.testing.assert_allclose(squeezed[1, 2], bilinear(pixels[1, :, :, 2], 16, 16), atol=1e-3)
+    cut = prepared(pixels, Look(16, zero, one, crop=True, whole=False)).numpy()
+    # 21 x 34 becomes 16 x 25; 25 - 16 = 9 columns go, 4 of them on the left.
+    np.testing.assert_allclose(cut[0, 1], bilinear(pixels[0, :, :, 1], 16, 25)[:, 4:20], atol=1e-3)
+    whole = prepared(pixels, Look(16, IMAGENET_MEAN, IMAGENET_STD, crop=False))
+    back = whole.permute(0, 2, 3, 1).numpy() * IMAGENET_STD + IMAGENET_MEAN
+    np.testing.assert_allclose(back * 255, np.round(back * 255), atol=1e-3)
+
+
+def test_smooth_pictures_are_pillows() -> None:
+    from PIL import Image
+
+    pixels = (np.random.default_rng(1).random((1, 60, 45, 3)) * 255).astype(np.uint8)
+    zero, one = (0.0, 0.0, 0.0), (1 / 255, 1 / 255, 1 / 255)
+    ours = prepared(pixels, Look(32, zero, one, crop=True, smooth=True))[0].permute(1, 2, 0).numpy().round()
+    # 60 x 45 becomes 42 x 32; 10 rows go, 5 of them above.
+    theirs = np.asarray(Image.fromarray(pixels[0]).resize((32, 42), Image.Resampling.BICUBIC))[5:37]
+    assert np.abs(ours - theirs).max() <= 1
+
+
+def bilinear(plane: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Each new pixel from the four around its middle, with no smoothing, edges repeated."""
+    out = np.zeros((height, width))
+    for row in range(height):
+        for column in range(width):
+            y = min(max((row + 0.5) * plane.shape[0] / height - 0.5, 0), plane.shape[0] - 1)
+            x = min(max((column + 0.5) * plane.shape[1] / width - 0.5, 0), plane.shape[1] - 1)
+            top, left = int(y), int(x)
+            low, right = min(top + 1, plane.shape[0] - 1), min(left + 1, plane.shape[1] - 1)
+            above = plane[top, left] * (1 - (x - left)) + plane[top, right] * (x - left)
+            below = plane[low, left] * (1 - (x - left)) + plane[low, right] * (x - left)
+            out[row, column] = above * (1 - (y - top)) + below * (y - top)
+    return out
+
+
+def test_frames_are_taken_evenly() -> None:
+    assert evenly(8, 8).tolist() == list(range(8))
+    assert evenly(8, 4).tolist() == [0, 2, 4, 7]
+    assert evenly(1, 3).tolist() == [0, 0, 0]
+    assert evenly(2, 4).tolist() == [0, 0, 0, 1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -22,6 +23,7 @@ from longshot.timeline import Source
 
 OPENAI_MEAN, OPENAI_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+_log = logging.getLogger(__name__)
 
 
 class Look(NamedTuple):
@@ -42,12 +44,15 @@ class Look(NamedTuple):
 
 def prepared(pixels: NDArray[np.uint8], look: Look) -> Tensor:
     """uint8 (T, H, W, 3) -> float32 (T, 3, side, side), normalised."""
-    x = torch.from_numpy(np.array(pixels)).permute(0, 3, 1, 2).float()
+    x = torch.from_numpy(np.array(pixels)).permute(0, 3, 1, 2)
     height, width = x.shape[-2:]
     short = min(height, width) if look.crop else 0
     size = (height * look.side // short, width * look.side // short) if look.crop else (look.side, look.side)
-    mode = "bicubic" if look.smooth else "bilinear"
-    x = functional.interpolate(x, size, mode=mode, align_corners=False, antialias=look.smooth)
+    if look.smooth:
+        # On whole numbers it rounds between the two directions, as Pillow does.
+        x = functional.interpolate(x if look.whole else x.float(), size, mode="bicubic", antialias=True).float()
+    else:
+        x = functional.interpolate(x.float(), size, mode="bilinear", align_corners=False)
     if look.whole:
         x = x.clamp(0, 255).round()
     top, left = round((size[0] - look.side) / 2), round((size[1] - look.side) / 2)
@@ -76,8 +81,8 @@ class Towers(Protocol):
 
 
 class VideoTextEncoder:
-    """Towers as an `Encoder`. limit: tokens of a text; what is longer is cut. stills: whether clips of one frame are
-    shown as such, because the towers learnt from pictures too; else their frame is repeated.
+    """Towers as an `Encoder`. text_limit: tokens of a text; what is longer is cut. stills: whether clips of one frame
+    are shown as such, because the towers learnt from pictures too; else their frame is repeated.
     """
 
     def __init__(
@@ -87,27 +92,34 @@ class VideoTextEncoder:
         loading: Loading,
         *,
         tokenizer: Any,
-        limit: int,
+        text_limit: int,
         dimension: int,
         frames: int,
         look: Look,
         stills: bool = False,
     ) -> None:
-        self.source = Source("", checkpoint.name, checkpoint.revision, {"frames": frames, "pooling": "its own"})
+        own = {"pooling": "its own", "frames": frames, "text_limit": text_limit}
+        self.source = Source("", checkpoint.name, checkpoint.revision, own)
         self.dimension = dimension
         self.frames = frames
         self.height = look.side
+        self.text_limit = text_limit
         self._towers = towers
         self._device, self._dtype = device_of(loading), dtype_of(loading)
-        self._batch = loading.batch or (16 if self._device.type == "cuda" else 4)
+        self._batch = loading.batch or max(1, (128 if self._device.type == "cuda" else 32) // frames)
         self._tokenizer = tokenizer
-        self._limit = limit
         self._look = look
         self._stills = stills
 
     def encode_text(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Unit rows (N, D)."""
-        return self._rows(self._read, texts, self._batch * 4)
+        """Unit rows (N, D). How many texts were longer than `text_limit` is logged."""
+        longer = sum(tokens > self.text_limit for tokens in token_counts(self._tokenizer, texts, self.text_limit))
+        if longer:
+            _log.warning(
+                "%s: %d of %d texts are longer than its %d tokens; what comes after is left out",
+                *(self.source.model, longer, len(texts), self.text_limit),
+            )
+        return self._rows(self._read, texts, max(self._batch, 16))
 
     def encode_frames(self, clips: Sequence[Frames]) -> NDArray[np.float32]:
         """Unit rows (N, D): the towers' own vector of each clip, of `frames` frames taken evenly from it."""
@@ -122,16 +134,14 @@ class VideoTextEncoder:
     def _see(self, clips: Sequence[Frames]) -> list[NDArray[np.float32]]:
         chosen = [clip.pixels[evenly(len(clip), self._count(clip))] for clip in clips]
         pixels = torch.stack([prepared(some, self._look) for some in chosen])
-        return list(self._out(self._towers.see(pixels.to(self._device, self._dtype))))
+        return self._out(self._towers.see(pixels.to(self._device, self._dtype)))
 
     def _read(self, texts: Sequence[str]) -> list[NDArray[np.float32]]:
-        told = self._tokenizer(
-            list(texts), padding=True, truncation=True, max_length=self._limit, return_tensors="pt"
-        ).to(self._device)
-        return list(self._out(self._towers.read(told["input_ids"], told["attention_mask"])))
+        ids, mask = tokens_of(self._tokenizer, texts, self.text_limit)
+        return self._out(self._towers.read(ids.to(self._device), mask.to(self._device)))
 
-    def _out(self, rows: Tensor) -> NDArray[np.float32]:
-        return unit(rows.float().cpu().numpy())
+    def _out(self, rows: Tensor) -> list[NDArray[np.float32]]:
+        return list(rows.float().cpu().numpy())
 
     @torch.inference_mode()
     def _rows(
@@ -140,7 +150,26 @@ class VideoTextEncoder:
         made: list[NDArray[np.float32]] = []
         for first in range(0, len(items), batch):
             made += in_halves(work, items[first : first + batch])
-        return np.stack(made) if made else np.zeros((0, self.dimension), np.float32)
+        if not made:
+            return np.zeros((0, self.dimension), np.float32)
+        try:
+            return unit(np.stack(made))
+        except UsageError as error:
+            raise ModelError(self.source.model, str(error)) from error
+
+
+def tokens_of(tokenizer: Any, texts: Sequence[str], limit: int) -> tuple[Tensor, Tensor]:
+    """Token ids and which of them count, both (N, L), cut to `limit` with the end mark kept, padded on the right."""
+    told = tokenizer(
+        list(texts), padding=True, padding_side="right", truncation=True, max_length=limit, return_tensors="pt"
+    )
+    return told["input_ids"], told["attention_mask"]
+
+
+def token_counts(tokenizer: Any, texts: Sequence[str], limit: int) -> list[int]:
+    """The tokens, uncut, of those texts that may have more than `limit`: none has more than its bytes and two marks."""
+    near = [text for text in texts if len(text.encode("utf-8", "replace")) + 2 > limit]
+    return [len(ids) for ids in tokenizer(near, verbose=False)["input_ids"]] if near else []
 
 
 def check_options(family: str, loading: Loading, pooling: str = "") -> None:

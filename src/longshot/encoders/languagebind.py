@@ -47,7 +47,7 @@ def load(name: str, *, loading: Loading, pooling: str = "") -> VideoTextEncoder:
         checkpoint,
         loading,
         tokenizer=clip_tokenizer(checkpoint),
-        limit=model.text_model.limit,
+        text_limit=model.text_model.limit,
         dimension=model.text_projection.out_features,
         frames=model.vision_model.frames,
         look=Look(model.vision_model.embeddings.side, OPENAI_MEAN, OPENAI_STD, crop=True, whole=False),
