@@ -10,6 +10,7 @@ import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -52,11 +53,13 @@ class Sent(NamedTuple):
 class Dialect:
     """Frames for one kind of processor: this one for those that take a video as it is, at a size of their own.
 
-    mixes: whether prompts with different tensors can share a batch. along: as in `Prepared`.
+    mixes: whether prompts with different tensors can share a batch. along: as in `Prepared`. stills_are_videos: whether
+    the family knows a single picture as a video of one frame.
     """
 
     mixes = False
     along: ClassVar[Mapping[str, int]] = {}
+    stills_are_videos = False
 
     def __init__(self, processor: Any, config: Any) -> None:
         self.processor = processor
@@ -98,6 +101,7 @@ class Qwen2Dialect(Dialect):
     """Qwen2-VL: pairs of frames, at a size between two bounds, without times."""
 
     mixes = True
+    stills_are_videos = True
     # Most and least pixels of a video's frame in the family's own preparation, in tokens of a merged patch.
     _most, _least = 768, 128
 
@@ -215,6 +219,16 @@ class ProcessorPreparer:
     def mixes(self) -> bool:
         """As the dialect says."""
         return self.dialect.mixes
+
+    @property
+    def stills_are_videos(self) -> bool:
+        """As the dialect says."""
+        return self.dialect.stills_are_videos
+
+    @cached_property
+    def breaks_after_pictures(self) -> bool:
+        """Whether the chat template itself puts a newline between the pictures and the words."""
+        return "\nwords" in self._said(Prompt("words"), [{"type": "video"}])
 
     def count_tokens(self, text: str) -> int:
         """Tokens of a text, without those that a prompt begins and ends with."""

@@ -175,6 +175,16 @@ class Engine:
         """Tokens that prompt and reply may have together; 0 when not known."""
         return self._context
 
+    @property
+    def stills_are_videos(self) -> bool:
+        """Whether it knows a single picture as a video of one frame; an encoder made of it must ask so."""
+        return bool(getattr(self.preparer, "stills_are_videos", False))
+
+    @property
+    def breaks_after_pictures(self) -> bool:
+        """Whether a newline stands between pictures and words in any case."""
+        return bool(getattr(self.preparer, "breaks_after_pictures", False))
+
     def count_tokens(self, text: str) -> int:
         """Tokens of a text, exactly."""
         return self.preparer.count_tokens(text)
