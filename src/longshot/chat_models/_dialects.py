@@ -115,16 +115,14 @@ class Qwen2Dialect(Dialect):
         height, width = frames.pixels.shape[1:3]
         high, low = self._bounds(image)
         high = settings.frame_pixels or high
-        low = min(low, high)
-        # Rounding up to whole tokens can pass the upper bound where the lower one is near.
-        least = min(low, high // 2)
+        # Apart, because rounding up to whole tokens can pass the upper bound where the lower one is near.
+        low = min(low, high // 2)
         together = 1 if image else int(self.processor.video_processor.temporal_patch_size)
 
         def plan(count: int, pixels: int) -> Plan:
-            floor = min(least, pixels // 2)
-            rows, columns = resized(height, width, factor=self._factor, least=floor, most=pixels)
+            rows, columns = resized(height, width, factor=self._factor, least=low, most=pixels)
             one = (rows // self._factor) * (columns // self._factor)
-            return Plan(thinned(len(frames), count), pixels, math.ceil(count / together) * one, floor)
+            return Plan(thinned(len(frames), count), pixels, math.ceil(count / together) * one, low)
 
         whole = plan(len(frames), high)
         if not most or whole.tokens <= most:
