@@ -364,8 +364,8 @@ class Engine:
         if not batch:
             return []
         inputs = self._join(batch)
-        if not any(name.endswith("grid_thw") for name in inputs):
-            # A row's positions begin where its padding ends; models with picture grids work theirs out.
+        if not hasattr(self.model.base_model, "get_rope_index"):
+            # A row's positions begin where its padding ends; models with positions in three axes work theirs out.
             inputs["position_ids"] = (inputs["attention_mask"].cumsum(-1) - 1).clamp(min=0)
         with torch.inference_mode():
             # The inner model has no vocabulary head, so no logits are made for the whole sequence.

@@ -123,6 +123,16 @@ class MiniCPMVDialect(Dialect):
     # Patches of all pictures of a batch stand in one row, the last axis.
     along: ClassVar[Mapping[str, int]] = {"pixel_values": -1, "pixel_values_videos": -1}
 
+    def tokens_each(self, frames: Frames) -> float:
+        """66 for a frame of 16:9; a single picture may be cut into slices, so that is not known before."""
+        part = self.processor.video_processor
+        if len(frames) == 1:
+            return 0
+        height, width = part.find_best_resize(
+            frames.pixels.shape[1:3], part.scale_resolution, part.patch_size, True, part.downsample_mode
+        )
+        return height * width / part.patch_size**2 / self.processor.video_token_divisor
+
     def send(self, frames: Frames, plan: Plan) -> Sent:
         """A video as its authors ask: one slice a frame, no picture numbers (model card of MiniCPM-V 4.6)."""
         if len(frames) == 1:
