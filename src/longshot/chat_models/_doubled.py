@@ -60,7 +60,8 @@ class DoubledDialect(Qwen2Dialect):
 
         def plan(count: int, pixels: int) -> Plan:
             height, width = self.shown(size, pixels)
-            return Plan(thinned(len(frames), count), pixels, count * (height // PATCH) * (width // PATCH))
+            tokens = count * (height // PATCH) * (width // PATCH)
+            return Plan(thinned(len(frames), count), pixels, tokens, min(_LEAST, pixels))
 
         high = settings.frame_pixels or self.most(len(frames))
         low = min(high, _LEAST)
@@ -111,8 +112,8 @@ class Tarsier2Dialect(DoubledDialect):
             np.asarray(Image.fromarray(frame).resize((width, height), Image.Resampling.BICUBIC))
             for frame in frames.pixels
         ]
-        high, _ = self._bounds(False)
-        return super().send(Frames(np.stack(smaller), frames.times), plan._replace(pixels=high))
+        high, low = self._bounds(False)
+        return super().send(Frames(np.stack(smaller), frames.times), plan._replace(pixels=high, least=low))
 
     def _within(self, size: Size, pixels: int) -> Size:
         return Size(*resized(*size, factor=1, least=0, most=pixels))

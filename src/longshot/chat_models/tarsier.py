@@ -131,7 +131,7 @@ def marks_of(checkpoint: Checkpoint) -> Marks:
 def shell(prompt: Prompt, *, image: str, end: str) -> str:
     """The prompt as Tarsier reads it. image: the token of a picture. end: the token that ended earlier answers.
 
-    A single turn ends with a space after "ASSISTANT:", as in its benchmark runs; a turn after others does not, as in its
+    A single turn ends with a space after "ASSISTANT:", as in its benchmark runs; one after others does not, as in its
     chats. The pictures stand at the head of the first turn, one newline before the words.
     """
     pictures = len(prompt.frames) if prompt.frames is not None else 0
