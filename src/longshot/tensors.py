@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import torch
+from transformers.utils import logging as transformers_logging
 
 from longshot.checkpoints import Checkpoint
 from longshot.contracts import Loading
@@ -63,28 +64,39 @@ def attention_of(loading: Loading) -> str:
 
 
 def load(
-    kind: Any, checkpoint: Checkpoint, loading: Loading, *, keys: Mapping[str, str] | None = None, **options: Any
+    kind: Any,
+    checkpoint: Checkpoint,
+    loading: Loading,
+    *,
+    keys: Mapping[str, str] | None = None,
+    weights: Mapping[str, torch.Tensor] | None = None,
+    **options: Any,
 ) -> Any:
     """A transformers model with the weights of a checkpoint, ready to infer, every weight accounted for.
 
     kind: a model class (or Auto class) of transformers. keys: regular expressions of names in the file -> names in the
-    model. options: for `from_pretrained` (`config=`, ...). Missing weights and those of another shape are refused by
+    model. weights: instead of those in the files, where names alone do not make them fit; with `config=`. options: for
+    `from_pretrained`. Missing weights and those of another shape are refused by
     name; weights that the model has no place for are logged by name. Raises ModelError.
     """
     checkpoint.check()
+    # Bars are for the doors to draw.
+    transformers_logging.disable_progress_bar()
     if loading.bits:
         options["quantization_config"] = _quantised(loading)
     if loading.device == "spread" or loading.bits:
         options["device_map"] = "auto" if loading.device in ("auto", "spread") else device_of(loading)
     try:
         model, told = kind.from_pretrained(
-            checkpoint.folder,
+            None if weights else checkpoint.folder,
+            state_dict=dict(weights) if weights else None,
             dtype=dtype_of(loading),
             attn_implementation=attention_of(loading),
             use_safetensors=True,
             local_files_only=True,
             key_mapping=dict(keys) if keys else None,
             output_loading_info=True,
+            ignore_mismatched_sizes=True,  # `account` refuses them, by name
             trust_remote_code=loading.remote_code,
             **options,
         )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import logging
+import math
 import queue
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -73,13 +74,14 @@ class Settings:
                 close = get_close_matches(name, kinds, n=1)
                 hint = f"; did you mean {close[0]}?" if close else ""
                 raise UsageError(f"no setting called {name!r}: there are {', '.join(kinds)}{hint}")
+            kind = "a whole number" if kinds[name] is int else "a number"
             try:
                 read[name] = kinds[name](value)
-            except (TypeError, ValueError) as error:
-                kind = "a whole number" if kinds[name] is int else "a number"
+                meant = float(value) == read[name] and math.isfinite(read[name])
+            except (TypeError, ValueError, OverflowError) as error:
                 raise UsageError(f"{name} is {kind}, got {value!r}") from error
-            if kinds[name] is int and float(value) != read[name]:
-                raise UsageError(f"{name} is a whole number, got {value!r}")
+            if not meant:
+                raise UsageError(f"{name} is {kind}, got {value!r}")
         return cls(**read)
 
     @property
