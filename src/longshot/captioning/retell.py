@@ -28,6 +28,7 @@ from longshot.timeline import Caption, Source, Span, Track, clock
 
 _UNKNOWN_CONTEXT = 8192
 _ENOUGH = 0.5  # the share of a sentence's telling words that notes must hold for it to rest on them
+_LITTLE = 0.2  # a sentence that shares less with what it cites is pointed out
 _MARKS = re.compile(r"\s*[\[(]\s*([cstp]\d+(?:\s*[,;&/ -]\s*[cstp]?\d+)*)\s*[\])]", re.IGNORECASE)
 _MARK = re.compile(r"([cstp])?(\d+)", re.IGNORECASE)
 _TITLE = re.compile(r"\s*(?:[*#_]+\s*)?title\s*(?:[*_]+)?\s*[:：]\s*(?:[*_]+)?(.+)", re.IGNORECASE)
@@ -360,8 +361,10 @@ def _caption(caption: Caption, outcome: _Outcome) -> Caption:
 def _source(describer: AsksModel, watched: Watched, prompt: PromptText, captions: Sequence[Caption]) -> Source:
     made = describer.source
     settings = {**made.settings, "prompt": prompt.name, "prompt_digest": prompt.digest}
-    hows = [str(one["how"]) for caption in captions for one in caption.details.get("sentences", ())]
-    unfounded = hows.count("none")
-    checks = (f"{unfounded} of {len(hows)} sentences rest on nothing below them",) if unfounded else ()
+    said = [one for caption in captions for one in caption.details.get("sentences", ())]
+    unfounded = sum(one["how"] == "none" for one in said)
+    strange = sum(one["how"] == "cited" and one["support"] < _LITTLE for one in said)
+    checks = [f"{unfounded} of {len(said)} sentences rest on nothing below them"] if unfounded else []
+    checks += [f"{strange} of {len(said)} sentences have few words of what they cite"] if strange else []
     notes = (made.note, *watched.notes, *lost(captions), *checks)
     return Source("recap", made.model, made.revision, settings, "; ".join(note for note in notes if note))
