@@ -121,6 +121,15 @@ def patches(kernel: Tensor, picture: Tensor) -> Tensor:
     return torch.stack(rows)
 
 
+def attention_pooled(w: Weights, name: str, x: Tensor, *, heads: int, eps: float = 1e-6) -> Tensor:
+    """SigLIP's head (D,): a learnt query looks at all patches, and a small network adds to what it saw."""
+    (weight, bias), probe = (w[f"{name}attention.in_proj_{kind}"] for kind in ("weight", "bias")), w[f"{name}probe"][0]
+    q, k, v = (y @ rows.T + shift for y, rows, shift in zip((probe, x, x), weight.chunk(3), bias.chunk(3), strict=True))
+    seen = linear(w, f"{name}attention.out_proj", attend(q, k, v, heads))
+    more = linear(w, f"{name}mlp.fc2", tanh_gelu(linear(w, f"{name}mlp.fc1", norm(w, f"{name}layernorm", seen, eps))))
+    return (seen + more)[0]
+
+
 def scaled(pixels: NDArray[np.uint8], mean: tuple[float, ...] = CLIP_MEAN, std: tuple[float, ...] = CLIP_STD) -> Tensor:
     """uint8 (H, W, 3) -> float64 (3, H, W), normalised."""
     values = (pixels.astype(np.float64) / 255 - np.array(mean)) / np.array(std)

@@ -13,11 +13,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from longshot.contracts import Frames, Loading, PictureEncoder
-from longshot.encoders import _pictures, clip
+from longshot.encoders import _pictures, blip, clip, siglip
 from longshot.errors import ModelError, UsageError
 from longshot.models import encoder_engine
 from tests import plain
+from tests.tiny import blip as tiny_blip
 from tests.tiny import clip as tiny_clip
+from tests.tiny import siglip as tiny_siglip
 
 ON_CPU = Loading(device="cpu")
 TEXTS = ("A man slices tomatoes", "the man in the smoke", "a")
@@ -170,6 +172,122 @@ def test_chinese_clip_reads_bert_at_its_first_token(tmp_path: Path) -> None:
         state = plain.bert(w, "text_model.", ids, heads=3)[0]
         np.testing.assert_allclose(row, plain.unit(plain.linear(w, "text_projection", state)), atol=1e-5)
     np.testing.assert_allclose(encoder.encode_pictures([picture(1)])[0], clip_picture(w, picture(1)), atol=1e-5)
+
+
+# --- SigLIP ---------------------------------------------------------------------------------------------------------
+
+
+def siglip_head(w: plain.Weights, x: torch.Tensor) -> NDArray[np.float64]:
+    x = plain.before_norm(w, "vision_model.encoder.layers.", x, heads=3, act=plain.tanh_gelu, eps=1e-6)
+    x = plain.norm(w, "vision_model.post_layernorm", x, 1e-6)
+    return plain.unit(plain.attention_pooled(w, "vision_model.head.", x, heads=3))
+
+
+def siglip_picture(w: plain.Weights, pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
+    name = "vision_model.embeddings."
+    x = plain.patches(w[name + "patch_embedding.weight"], plain.scaled(pixels, plain.HALF, plain.HALF))
+    return siglip_head(w, x + w[name + "patch_embedding.bias"] + w[name + "position_embedding.weight"])
+
+
+def siglip_text(w: plain.Weights, ids: list[int]) -> NDArray[np.float64]:
+    """All 64 places see each other, padding too, and the last one is read."""
+    assert len(ids) == 64
+    name = "text_model."
+    x = w[name + "embeddings.token_embedding.weight"][ids] + w[name + "embeddings.position_embedding.weight"]
+    x = plain.before_norm(w, name + "encoder.layers.", x, heads=4, act=plain.tanh_gelu, eps=1e-6)
+    return plain.unit(plain.linear(w, name + "head", plain.norm(w, name + "final_layer_norm", x, 1e-6)[-1]))
+
+
+def test_siglip_fills_texts_up_with_their_end_token(tmp_path: Path) -> None:
+    import sentencepiece
+
+    folder = tiny_siglip.write_siglip(tmp_path)
+    encoder = siglip.load(str(folder), loading=ON_CPU)
+    w = plain.weights_of(folder)
+    pieces = sentencepiece.SentencePieceProcessor(model_file=str(folder / "spiece.model"))
+    said = ("a man slices tomatoes", "the rocket rises from the pad " * 9)
+    for text, row in zip(said, encoder.encode_text([said[0].title() + "!", said[1]]), strict=True):
+        ids = pieces.encode(text.strip())[:63]
+        np.testing.assert_allclose(row, siglip_text(w, [*ids, *[1] * (64 - len(ids))]), atol=1e-5)
+    shown = clip_of(2)
+    each = [siglip_picture(w, frame) for frame in shown.pixels]
+    np.testing.assert_allclose(encoder.encode_pictures(shown.pixels), each, atol=1e-5)
+    np.testing.assert_allclose(encoder.encode_frames([shown])[0], mean_of(each), atol=1e-5)
+    assert (encoder.dimension, encoder.height, encoder.text_limit) == (24, 32, 64)
+
+
+def siglip2_ids(text: str) -> list[int]:
+    """Lower case, then Gemma's pieces, an end token, and padding on the right."""
+    tokenizer = tiny_siglip.gemma_tokenizer()
+    ids = tokenizer(text.lower(), add_special_tokens=False)["input_ids"][:63]
+    return [*ids, 1, *[0] * (63 - len(ids))]
+
+
+def test_siglip2_makes_lower_case_and_masks_nothing(tmp_path: Path) -> None:
+    folder = tiny_siglip.write_siglip2(tmp_path)
+    encoder = siglip.load(str(folder), loading=ON_CPU)
+    w = plain.weights_of(folder)
+    said = ("A Man Slices Tomatoes", "a", "SMOKE " * 80)
+    assert siglip2_ids(said[0])[-1] == 0 and siglip2_ids(said[2])[-1] == 1
+    told = [siglip_text(w, siglip2_ids(text)) for text in said]
+    np.testing.assert_allclose(encoder.encode_text(said), told, atol=1e-5)
+    np.testing.assert_allclose(encoder.encode_pictures([picture(3)])[0], siglip_picture(w, picture(3)), atol=1e-5)
+
+
+def naflex_picture(w: plain.Weights, pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Patches of 8 pixels row by row, each as its pixels in reading order; the 4 x 4 places are stretched to fit."""
+    name = "vision_model.embeddings."
+    values = plain.scaled(pixels, plain.HALF, plain.HALF)
+    rows, columns = values.shape[1] // 8, values.shape[2] // 8
+    pieces = [
+        values[:, 8 * row : 8 * row + 8, 8 * column : 8 * column + 8].permute(1, 2, 0).reshape(-1)
+        for row in range(rows)
+        for column in range(columns)
+    ]
+    grid = w[name + "position_embedding.weight"].reshape(4, 4, -1).permute(2, 0, 1)[None]
+    places = torch.nn.functional.interpolate(grid, (rows, columns), mode="bilinear", antialias=True)
+    x = plain.linear(w, name + "patch_embedding", torch.stack(pieces))
+    return siglip_head(w, x + places[0].flatten(1).T)
+
+
+def test_siglip2_sees_natural_shapes(tmp_path: Path) -> None:
+    folder = tiny_siglip.write_naflex(tmp_path)
+    assert encoder_engine(str(folder), ON_CPU) == ("siglip", str(folder))
+    encoder = siglip.load(str(folder), loading=ON_CPU)
+    w = plain.weights_of(folder)
+    shown = [picture(1), picture(2, 16, 48), picture(3, 48, 16)]
+    each = [naflex_picture(w, one) for one in shown]
+    np.testing.assert_allclose(encoder.encode_pictures(shown), each, atol=1e-5)
+    told = [siglip_text(w, siglip2_ids(text)) for text in TEXTS]
+    np.testing.assert_allclose(encoder.encode_text(TEXTS), told, atol=1e-5)
+    assert (encoder.dimension, encoder.height, encoder.text_limit) == (24, 32, 64)
+
+
+# --- BLIP -----------------------------------------------------------------------------------------------------------
+
+
+def test_blip_projects_the_first_token_of_both_towers(tmp_path: Path) -> None:
+    folder = tiny_blip.write_blip(tmp_path)
+    assert encoder_engine(str(folder), ON_CPU) == ("blip", str(folder))
+    encoder = blip.load(str(folder), loading=ON_CPU)
+    w = plain.weights_of(folder)
+
+    def see(pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
+        name = "vision_model.embeddings."
+        x = plain.patches(w[name + "patch_embedding.weight"], plain.scaled(pixels)) + w[name + "patch_embedding.bias"]
+        x = torch.cat([w[name + "class_embedding"][0], x]) + w[name + "position_embedding"][0]
+        x = plain.before_norm(w, "vision_model.encoder.layers.", x, heads=4, act=plain.gelu)
+        return plain.unit(plain.linear(w, "vision_proj", plain.norm(w, "vision_model.post_layernorm", x[0])))
+
+    shown = clip_of(2)
+    each = [see(frame) for frame in shown.pixels]
+    np.testing.assert_allclose(encoder.encode_frames([shown])[0], mean_of(each), atol=1e-5)
+    said = (*TEXTS, "tomatoes on the table " * 9)
+    for text, row in zip(said, encoder.encode_text(said), strict=True):
+        words = tiny_blip.tokenizer()(text, add_special_tokens=False)["input_ids"][:62]
+        state = plain.bert(w, "text_encoder.", [2, *words, 3], heads=3)[0]
+        np.testing.assert_allclose(row, plain.unit(plain.linear(w, "text_proj", state)), atol=1e-5)
+    assert (encoder.dimension, encoder.height, encoder.text_limit) == (16, 32, 64)
 
 
 # --- what all of them share -----------------------------------------------------------------------------------------
