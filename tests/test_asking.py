@@ -611,11 +611,11 @@ def test_left_early_what_is_under_way_is_kept(tmp_path: Path, video: Path) -> No
 
 
 CTRL_C = """
-import sys
+import os, sys
 from longshot.asking import Question, ask
 from tests.fakes import ScriptedModel
 
-model = ScriptedModel(lambda prompt: prompt.text, slots=2, delay=0.3, on_ask=lambda prompt: print("asked", flush=True))
+model = ScriptedModel(lambda prompt: prompt.text, slots=2, delay=0.3, on_ask=lambda prompt: os.write(1, b"asked\\n"))
 questions = (Question(f"q{k}", f"say {k}") for k in range(1000))
 try:
     for answer in ask(model, questions, journal=sys.argv[1]):

@@ -37,6 +37,7 @@ from longshot.journal import Journal, Result, State
 from longshot.looks import AHEAD_BYTES, Eye, Look, decoders
 
 PATIENCE = 0.25  # seconds that a batch waits for a source of questions that is slow to give the next
+_PATIENT_TURNS = 64  # how often a question about one file may be passed over for those about a file that is open
 _REMEMBERED = 4096  # replies that a run without a journal knows again
 _REFUSAL_CHARS = 400  # a longer reply is no mere refusal
 _APOLOGIES = ("i'm sorry", "i am sorry", "sorry", "i apologize", "i apologise", "my apologies", "unfortunately")
@@ -66,9 +67,9 @@ Read = Callable[[str], Any]
 class Question:
     """One thing to ask.
 
-    id: the caller's; its answer carries it. text: the request. look: pictures that are decoded when their turn comes,
-    or frames: pictures that are here. system, history: as in `Prompt`. read: what to make of the reply, instead of the
-    reader of the whole run.
+    id: the caller's, different for each; its answer carries it. text: the request. look: pictures that are decoded when
+    their turn comes, or frames: pictures that are here. system, history: as in `Prompt`. read: what to make of the
+    reply, instead of the reader of the whole run.
     """
 
     id: str
@@ -262,11 +263,11 @@ class Desk:
     # The caller's side ----------------------------------------------------------------------------------------
 
     def _enter(self, read: Read | None, journal: Journal | str | os.PathLike[str] | None) -> _Run:
-        slots, batch = max(1, self.model.slots), max(1, self.model.batch)
+        slots, batch, made = max(1, self.model.slots), max(1, self.model.batch), _model_key(self.model)
         with self._changed:
             if self._closed:
                 raise UsageError("the desk is closed: ask inside its `with`")
-            run = _Run(read, self._ledger(journal), _model_key(self.model), window=3 * slots * batch + 16)
+            run = _Run(read, self._ledger(journal), made, window=3 * slots * batch + 16)
             if self._crew is None:
                 self._crew = _Crew(slots, batch)
                 for _ in range(decoders()):
@@ -292,7 +293,10 @@ class Desk:
             return self._room_for(run)
 
     def _room_for(self, run: _Run) -> bool:
-        return not (run.exhausted or run.error) and len(run.open) < run.window and self._inline < self._bytes
+        if run.exhausted or run.error or self._inline >= self._bytes:
+            return False
+        # Answers that nobody fetches stop the taking too, or a slow caller would gather them all.
+        return len(run.open) < run.window and len(run.open) + len(run.answers) < 2 * run.window
 
     def _end_of(self, run: _Run) -> None:
         with self._changed:
@@ -410,11 +414,14 @@ class Desk:
 
     def _pick(self, eye: Eye) -> _Wish:
         """The next wish, out of turn where it is about the file that this thread has open."""
-        for place, wish in enumerate(self._todo):
-            look = wish.question.look
-            if look is None or wish.shown is not None or look.place == eye.place:
-                del self._todo[place]
-                return wish
+        first = self._todo[0]
+        if first.passed < _PATIENT_TURNS:
+            for place, wish in enumerate(self._todo):
+                look = wish.question.look
+                if look is None or wish.shown is not None or look.place == eye.place:
+                    del self._todo[place]
+                    first.passed += 1
+                    return wish
         return self._todo.popleft()
 
     def _prepare(self, crew: _Crew, wish: _Wish, eye: Eye) -> None:
@@ -427,7 +434,8 @@ class Desk:
             return
         stored = None
         with self._changed:
-            flight = self._flights.get(place := (id(wish.run.ledger), key))
+            place = (id(wish.run.ledger) if wish.run.ledger.journal else 0, key)
+            flight = self._flights.get(place)
             stored = None if flight else self._stored(wish.run, key)
             if wish.run.left or wish.run.error or flight or stored:
                 self._inline -= inline
@@ -465,6 +473,10 @@ class Desk:
             for one in waiting:
                 self._answer(one, Answer(one.question.id, State.UNREADABLE, reason=reason))
             return
+        except BaseException:
+            with self._changed:
+                self._release(job)
+            raise
         job.prompt = _prompt(wish, shown)
         with self._changed:
             if not job.wishes:
@@ -730,7 +742,7 @@ class _Run:
 class _Wish:
     """One question on its way. first, complaint: the reply that could not be read, and why; shown: its pictures.
 
-    asked: a call was made for it.
+    asked: a call was made for it. passed: how often another was prepared before it out of turn.
     """
 
     run: _Run
@@ -739,6 +751,7 @@ class _Wish:
     complaint: str = ""
     shown: Frames | None = None
     asked: bool = False
+    passed: int = 0
 
     @property
     def inline(self) -> int:
