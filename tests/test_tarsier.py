@@ -1,4 +1,4 @@
-"""Tarsier: its layout of pictures, its shell, and its replies against CLIP, projector and Llama put together by hand."""
+"""Tarsier: how pictures lie in its prompt, its shell, and replies against CLIP, projector and Llama joined by hand."""
 
 from __future__ import annotations
 
@@ -148,7 +148,8 @@ def test_true_geometry_comes_from_config(tmp_path: Path) -> None:
         (
             Prompt("And then?", frames=clip_of(2), history=(Exchange("Who?", "A man."), Exchange("Where?", "Here."))),
             "</s>",
-            "USER: <image><image>\nWho? ASSISTANT: A man.</s>USER: Where? ASSISTANT: Here.</s>USER: And then? ASSISTANT:",
+            "USER: <image><image>\nWho? ASSISTANT: A man.</s>USER: Where? ASSISTANT: Here.</s>"
+            "USER: And then? ASSISTANT:",
         ),
         (
             Prompt("And then?", history=(Exchange("Who?", "A man."),)),

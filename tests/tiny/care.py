@@ -82,7 +82,8 @@ def qwen_weights(words: int, *, seed: int = 0) -> tuple[dict[str, Any], dict[str
         "vocab_size": words + 16,
     }
     torch.manual_seed(seed)
-    model = Qwen2VLForConditionalGeneration(Qwen2VLConfig.from_dict(json.loads(json.dumps(config)))).eval()
+    # In full precision, whatever type the config names.
+    model = Qwen2VLForConditionalGeneration(Qwen2VLConfig.from_dict(json.loads(json.dumps(config)))).float()
     with torch.no_grad():
         for value in model.parameters():
             if value.dim() > 1:

@@ -146,6 +146,10 @@ def processor_of(checkpoint: Checkpoint, *, template: str) -> Any:
 
 def tokenizer_of(checkpoint: Checkpoint) -> Any:
     """The tokenizer beside the weights. Raises ModelError when there is none, or it cannot be loaded."""
+    if not any((checkpoint.folder / name).exists() for name in ("tokenizer.json", "tokenizer.model", "vocab.json")):
+        raise ModelError(
+            checkpoint.name, "lacks a tokenizer (tokenizer.json); fetch all its files, not only the weights"
+        )
     try:
         return AutoTokenizer.from_pretrained(checkpoint.folder, local_files_only=True)
     except (OSError, ValueError, KeyError, TypeError, ImportError) as error:

@@ -22,6 +22,8 @@ from longshot.timeline import Source
 NEEDS = ("torch", "transformers", "torchvision")
 EXTRA = "models"
 
+# Settings of a chat model that change its replies and no vector.
+_OF_REPLIES = {"max_new_tokens", "temperature", "top_p", "top_k", "repetition_penalty", "seed"}
 # What CaRe was trained to answer; other models follow it too. A vector made with other words is another vector.
 SENTENCE = "Summary above sentence in one word:"
 IMAGE = "Summary above image in one word:"
@@ -55,9 +57,10 @@ class EolEncoder:
 
     @property
     def source(self) -> Source:
-        """The chat model, with its settings and the way the vector is taken."""
+        """The chat model, with those of its settings that change vectors, and the way the vector is taken."""
         of = self.chat_model.source
-        return Source("embed", of.model, of.revision, {**of.settings, "prompt": "one word", "pooling": "last token"})
+        settings = {name: value for name, value in of.settings.items() if name not in _OF_REPLIES}
+        return Source("", of.model, of.revision, {**settings, "prompt": "one word", "pooling": "last token"})
 
     @cached_property
     def dimension(self) -> int:
