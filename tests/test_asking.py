@@ -367,6 +367,8 @@ def test_refusals_in_words_are_known(text: str) -> None:
         "Unfortunately, the runner falls just before the finish.",
         "I'm sorry, I cannot describe every detail, but a dog runs across a field.",
         "I can help with that. A dog runs.",
+        "I can't identify people in images. The clip shows a man in red who opens a door.",
+        "I cannot identify the speaker; however, the caption below names her.",
         "Sorry! That was the title of the film.",
         "I'm unable to find any person in these frames.",
         "I can't help but notice the red car.",
@@ -715,6 +717,56 @@ def test_a_thread_that_rests_does_not_hold_up_the_others() -> None:
         assert len(list(desk.ask(questions(6)))) == 6
         assert time.perf_counter() - began < 10
         resting.close()  # type: ignore[attr-defined]
+
+
+def mixed(choose: random.Random, video: Path, nowhere: Path, count: int) -> Iterator[Question]:
+    for place in range(count):
+        number, kind = choose.randrange(30), choose.random()
+        look = Look(choose.choice([video, nowhere]), (number / 25,), 24) if kind < 0.4 else None
+        frames = pictures(number) if kind > 0.7 else None
+        yield Question(f"q{place}", f"say {number}", look=look, frames=frames)
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_any_mixture_of_threads_ends(tmp_path: Path, video: Path, seed: int) -> None:
+    choose = random.Random(seed)
+    fatal = choose.choice([None, None, choose.randrange(20)])
+
+    def answer(prompt: Prompt) -> Reply | str:
+        kind = sum(prompt.text.encode()) % 6
+        return failed() if kind == 1 else "seven" if kind == 0 and not prompt.history else "7"
+
+    def fail(call: int) -> None:
+        if call == fatal:
+            raise ModelError("scripted", "no more")
+
+    def work(choose: random.Random) -> None:
+        count, stop = choose.randint(0, 50), choose.choice([None, None, 0, choose.randint(0, 20)])
+        journal = choose.choice([None, tmp_path / "a.jsonl", tmp_path / "b.jsonl"])
+        answers = desk.ask(mixed(choose, video, tmp_path / "none.mp4", count), read=whole_number, journal=journal)
+        given: list[str] = []
+        try:
+            for told in answers:
+                given.append(told.id)
+                if len(given) == stop:
+                    answers.close()  # type: ignore[attr-defined]
+                    break
+            ends.append(len(given) == min(count, stop or count) and len(set(given)) == len(given))
+        except ModelError:
+            ends.append(fatal is not None)
+
+    slots, batch = choose.randint(1, 4), choose.randint(1, 4)
+    model = ScriptedModel(answer, slots=slots, batch=batch, delay=choose.choice([0, 0.001]), fail=fail)
+    ends: list[bool] = []
+    with Desk(model, bytes=choose.choice([1, 20_000, 1 << 24])) as desk:
+        workers = [random.Random(choose.random()) for _ in range(choose.randint(1, 4))]
+        threads = [threading.Thread(target=work, args=(worker,), daemon=True) for worker in workers]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(20)
+        assert ends == [True] * len(threads)
+        assert (desk._used, desk._inline, desk._flights, len(desk._ready)) == (0, 0, {}, 0), "nothing is left behind"
 
 
 def test_a_closed_desk_says_so() -> None:

@@ -58,6 +58,21 @@ def test_results_come_back_as_they_were_written(tmp_path: Path) -> None:
     assert [json.loads(line)["state"] for line in path.read_text().splitlines()] == ["done", "failed"]
 
 
+def test_several_results_are_written_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "journal.jsonl"
+    synced: list[int] = []
+    with Journal(path) as journal:
+        monkeypatch.setattr(os, "fsync", synced.append)
+        journal.record_all({f"item-{number}": Result(State.DONE, number) for number in range(5)})
+        journal.record_all({})
+        assert len(synced) <= 2
+        assert len(path.read_text().splitlines()) == 5
+        with pytest.raises(TypeError):
+            journal.record_all({"good": DONE, "bad": Result(State.DONE, object())})
+        assert journal.result("good") is None
+    assert {id: result.value for id, result in read_journal(path).items()} == {f"item-{k}": k for k in range(5)}
+
+
 def test_the_last_line_of_an_id_counts(tmp_path: Path) -> None:
     path = tmp_path / "journal.jsonl"
     with Journal(path) as journal:

@@ -50,6 +50,19 @@ _HELPING = (
     *("identify", "do that", "continue", "engage", "generate", "create", "produce", "process", "share", "support"),
     *("analyze", "analyse", "caption", "participate"),
 )
+# What a reply that goes on to say something has in it: "I can't identify people. The clip shows a man in red."
+_TELLING = (
+    " but ",
+    "however",
+    "although",
+    " shows ",
+    " show ",
+    " depict",
+    " appear",
+    " there is ",
+    " there are ",
+    " see ",
+)
 
 
 class Unreadable(ValueError):
@@ -156,7 +169,7 @@ def is_refusal(text: str) -> bool:
     if "decline" in declining:
         return True
     after = rest[len(declining) :].lstrip(" ,").removeprefix("be able to ")
-    return after.startswith(_HELPING) and " but " not in after
+    return after.startswith(_HELPING) and not any(word in after for word in _TELLING)
 
 
 class Desk:
