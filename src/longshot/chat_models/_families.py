@@ -63,6 +63,8 @@ class SmolVLMDialect(Dialect):
 class VideoLlama3Dialect(Qwen2Dialect):
     """VideoLLaMA3: each frame behind its time to a tenth of a second; patches that stay the same are left out."""
 
+    stills_are_videos = False
+
     def plan(self, frames: Frames, *, most: int, settings: Settings) -> Plan:
         """The checkpoint's bound is for all frames together, and what they take is known only at the most."""
         if len(frames) > 1:

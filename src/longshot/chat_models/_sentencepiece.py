@@ -65,9 +65,7 @@ def tokenizer(path: Path, name: str) -> Tokenizer:
     """The same cuts as a `tokenizers.Tokenizer`. Raises ModelError for a file of another kind than BPE."""
     told = read(path, name)
     if told.kind != _BPE or told.rules not in ("identity", ""):
-        raise ModelError(
-            name, f"{path.name} is of a SentencePiece kind that is not read here (BPE, identity rules, is)"
-        )
+        raise ModelError(name, f"{path.name} is SentencePiece of another kind than BPE with identity rules")
     ids = {text: number for number, (text, _, _) in enumerate(told.pieces)}
     unknown = told.pieces[told.unknown][0]
     made = Tokenizer(
