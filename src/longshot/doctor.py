@@ -156,6 +156,8 @@ def _segmenter(choice: Choice, sample: Path) -> str:
 def _describer(choice: Choice, sample: Path) -> str:
     from longshot.captioning.describe import describe
 
+    if "model" in inspect.signature(registry.module("describers", choice.name).load).parameters:
+        return "asks the model that --model names; try one with: longshot doctor --clock MODEL"
     (caption,) = describe(sample, describer=choice.name, speech="none", screen="none")
     return f"said: {caption.text}"
 
@@ -203,5 +205,7 @@ _TRIALS: Mapping[str, Callable[[Choice, Path], str]] = {
     "describers": _describer,
     "transcribers": _transcriber,
     "readers": _reader,
+    "chat_models": _import,
+    "encoders": _import,
     "formats": _format,
 }

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
+from tests.fakes import ScriptedModel
 
 from longshot import registry
 from longshot.contracts import Describer, Description, Frames, Glance, Scene
 from longshot.timeline import Caption, Source, Span
 
 NAMES = sorted(registry.choices("describers"))
+# What a describer cannot be made without.
+OPTIONS: dict[str, dict[str, Any]] = {"chat": {"model": ScriptedModel(lambda prompt: "Somebody waves.", name="chat")}}
 
 
 def describer_called(name: str) -> Describer:
     choice = registry.choices("describers")[name]
     if choice.missing:
         pytest.skip(choice.install)
-    describer = registry.load("describers", name)
+    describer = registry.load("describers", name, **OPTIONS.get(name, {}))
     assert isinstance(describer, Describer)
     return describer
 
