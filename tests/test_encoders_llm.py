@@ -199,8 +199,6 @@ def test_qwen_takes_at_most_64_frames(qwen_encoder: Encoder, monkeypatch: pytest
 def test_a_long_text_keeps_its_end(
     which: str, request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture
 ) -> None:
-    which: str, request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture
-) -> None:
     encoder = request.getfixturevalue(which)
     kept = encoder._states.limit
     encoder._states.limit = 60
