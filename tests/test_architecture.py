@@ -35,15 +35,21 @@ LAYERS = (
     (
         "matter",
         {"video", "decoding", "pictures", "audio", "library", "journal", "formats", "motion", "colours", "places"}
-        | {"checkpoints", "looks", "arrays", "vectors"},
+        | {"checkpoints", "looks", "arrays", "vectors", "items", "metrics"},
     ),
     ("models", {"models", "own_models", "asking", "tensors", "conversion", "workers", "clock_check"}),
-    ("skill", {"segmenters", "transcribers", "readers", "describers", "chat_models", "encoders"}),
-    ("work", {"captioning", "searching", "scaling"}),
+    (
+        "skill",
+        {"segmenters", "transcribers", "readers", "describers", "chat_models", "encoders", "judges", "benchmarks"},
+    ),
+    ("work", {"captioning", "searching", "scaling", "evaluating"}),
     ("doors", {"cli", "terminal", "doctor", "__init__", "__main__"}),
 )
 RANK = {name: rank for rank, (_, names) in enumerate(LAYERS) for name in names}
-SHELVES = {"segmenters", "transcribers", "readers", "describers", "chat_models", "encoders", "formats"}
+SHELVES = {"segmenters", "transcribers", "readers", "describers", "chat_models", "encoders", "formats"} | {
+    "judges",
+    "benchmarks",
+}
 # What only files on a shelf may import, because only the registry opens those.
 OPTIONAL = {"torch", "torchvision", "transformers", "open_clip", "sentence_transformers", "cv2", "rapidocr"} | {
     *("onnxruntime", "faster_whisper", "pocketsphinx", "scenedetect")

@@ -27,7 +27,17 @@ from longshot.errors import LongshotError, MissingPackage, UsageError
 _CONSTANT = re.compile(r"^(NEEDS|EXTRA)(?:: [^=]+)? = (.+)$", re.MULTILINE)
 _SUMMARY = re.compile(r'"""(.+?)(?:"""|$)', re.MULTILINE)
 
-SHELVES = ("segmenters", "transcribers", "readers", "describers", "chat_models", "encoders", "formats")
+SHELVES = (
+    "segmenters",
+    "transcribers",
+    "readers",
+    "describers",
+    "chat_models",
+    "encoders",
+    "judges",
+    "benchmarks",
+    "formats",
+)
 
 
 @dataclass(frozen=True, slots=True)
