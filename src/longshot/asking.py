@@ -591,7 +591,6 @@ class Desk:
                 wishes = list(job.wishes)
                 wishes[0].asked = True
             shown = job.prompt.frames if job.prompt else None
-            job.prompt = None
             for wish in wishes:
                 self._take(wish, reply, shown=shown)
 
