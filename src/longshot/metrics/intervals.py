@@ -44,6 +44,8 @@ class Resampler:
         counted: (N,), which items count at all (all when None). NaN for a resample in which none does.
         """
         array = np.asarray(values, dtype=np.float64)
+        if self.clusters < 2:  # one video says nothing about others
+            return np.full((self.resamples, *array.shape[1:]), np.nan)
         weight = np.ones(len(array)) if counted is None else np.asarray(counted, dtype=np.float64)
         columns = array.reshape(len(array), -1)
         # 0 * NaN would spread; what is not counted is not looked at.
