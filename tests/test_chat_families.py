@@ -7,6 +7,7 @@ the prompt's tokens and the frames' pixels itself, runs the model class plainly,
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -347,3 +348,61 @@ def test_frames_are_thinned_to_a_budget_of_visual_tokens(engine_of, name, each):
     settings = type(engine.settings)(visual_tokens=2 * each + 1)
     made = engine.preparer.prepare(Prompt(ASKED, frames_of()), room=0, settings=settings)
     assert made.note == "2 of 3 frames used"
+
+
+def test_an_original_videollama3_is_the_same_model_under_other_names(tmp_path):
+    """Its reply is that of the native class with its tensors placed by hand, at its one token for pictures."""
+    from safetensors.torch import load_file
+    from transformers import Qwen2Config, VideoLlama3Config, VideoLlama3ForConditionalGeneration
+
+    folder = videollama3.write_original_videollama3(tmp_path)
+    (folder / "modeling_videollama3.py").write_text("raise SystemExit('this must not run')\n")
+    engine: Any = open_chat_model(str(folder), settings={"max_new_tokens": WORDS})
+    told = json.loads((folder / "config.json").read_text())
+    names = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads")
+    plain = VideoLlama3ForConditionalGeneration(
+        VideoLlama3Config(
+            text_config=Qwen2Config(
+                **{name: told[name] for name in names}, vocab_size=told["vocab_size"], rope_theta=1e6, rms_norm_eps=1e-6
+            ).to_dict(),
+            vision_config=told["vision_encoder_config"] | {"model_type": "video_llama_3_vision"},
+            image_token_id=told["image_token_index"],
+            video_token_id=told["image_token_index"],
+        )
+    ).eval()
+    held = load_file(folder / "model.safetensors")
+    placed = {name: held[name] for name in held if name == "lm_head.weight"}
+    for name, value in held.items():
+        part, _, rest = name.removeprefix("model.").partition(".")
+        homes = {"vision_encoder": "vision_model", "mm_projector": "projector"}
+        if name not in placed:
+            placed[f"model.{homes[part]}.{rest}" if part in homes else f"model.language_model.{part}.{rest}"] = value
+    plain.load_state_dict(placed)
+
+    # 96 squares of 28 for three frames: 90 x 160 is 84 x 168, 18 squares each.
+    patches = cut_in_squares(seen(frames_of(), (84, 168), HALF), 14, 2)
+    parts: list[Any] = []
+    for number, time in enumerate(("0.0", "1.5", "62.0")):
+        parts += [f"{',' if number else ''}Time {time}s:", ("<image>", 18)]
+    ids = ids_of(engine, "<|im_start|>user\n", *parts, f"\n{ASKED}<|im_end|>\n<|im_start|>assistant\n")
+    options = {
+        "pixel_values_videos": patches,
+        "video_grid_thw": torch.tensor([[3, 6, 12]]),
+        "video_merge_sizes": torch.tensor([2]),
+        "video_compression_mask": torch.ones(54, dtype=torch.bool),
+    }
+    agree(engine, ids, lambda model, ids: plain.model(input_ids=ids, **options).last_hidden_state)
+
+    # A single picture stands at the same token, its patches unmerged: 6 x 11 of 14 pixels.
+    picture = frames_of((7.0,))
+    wide = cut_in_squares(seen(picture, (84, 154), HALF), 14, 1)
+    ids = ids_of(engine, "<|im_start|>user\n", ("<image>", 66), f"\n{ASKED}<|im_end|>\n<|im_start|>assistant\n")
+    still = {"image_grid_thw": torch.tensor([[1, 6, 11]]), "image_merge_sizes": torch.tensor([1])}
+    agree(
+        engine,
+        ids,
+        lambda model, ids: plain.model(input_ids=ids, pixel_values=wide, **still).last_hidden_state,
+        frames=picture,
+    )
+    prompts = [Prompt(ASKED, frames_of()), Prompt("Who?", picture), Prompt("Hi <video> <image>"), Prompt("Hi")]
+    assert engine.generate(prompts) == [engine.generate([prompt])[0] for prompt in prompts]

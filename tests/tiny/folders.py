@@ -81,3 +81,32 @@ def seeded(kind: Any, config: Any, *, seed: int = 0, scale: float = 0.08) -> Any
             if value.dim() > 1 or "newline" in name or "bias" in name or "token" in name:
                 value.normal_(0.0, scale)
     return model
+
+
+def qwen2_files(folder: Path, specials: Sequence[str]) -> int:
+    """Qwen2's tokenizer files, with `specials` as tokens behind the vocabulary. Returns the number of all tokens."""
+    held = json.loads(train_bpe([]).to_str())["model"]
+    first = len(held["vocab"])
+    merges = [" ".join(pair) if isinstance(pair, list) else pair for pair in held["merges"]]
+    (folder / "vocab.json").write_text(json.dumps(held["vocab"]), encoding="utf-8")
+    (folder / "merges.txt").write_text("\n".join(["#version: 0.2", *merges]) + "\n", encoding="utf-8")
+    added = {token: first + number for number, token in enumerate(specials)}
+    (folder / "added_tokens.json").write_text(json.dumps(added), encoding="utf-8")
+    flags = {"lstrip": False, "rstrip": False, "normalized": False, "single_word": False, "special": True}
+    (folder / "tokenizer_config.json").write_text(
+        json.dumps(
+            {
+                "tokenizer_class": "Qwen2Tokenizer",
+                "added_tokens_decoder": {str(id): {"content": token, **flags} for token, id in added.items()},
+                "additional_special_tokens": list(specials[1:]),
+                "eos_token": "<|im_end|>",
+                "pad_token": "<|endoftext|>",
+                "unk_token": None,
+                "bos_token": None,
+                "add_bos_token": False,
+                "model_max_length": 16384,
+            }
+        ),
+        encoding="utf-8",
+    )
+    return first + len(specials)

@@ -9,8 +9,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tests.tiny.folders import seeded, tokenizer_of, write
-from tests.tiny.words import train_bpe
+from tests.tiny.folders import qwen2_files, seeded, tokenizer_of, write
 
 TEMPLATE = (
     "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' }}{% for part in message['content'] %}"
@@ -78,7 +77,7 @@ def write_original(folder: Path, *, language: str = "Qwen2ForCausalLM", seed: in
     from safetensors.torch import save_file
 
     folder.mkdir(parents=True, exist_ok=True)
-    words = _write_tokenizer(folder)
+    words = qwen2_files(folder, SPECIALS)
     old = language == "InternLM2ForCausalLM"
     llm = {
         "architectures": [language],
@@ -141,42 +140,13 @@ def write_original(folder: Path, *, language: str = "Qwen2ForCausalLM", seed: in
         encoding="utf-8",
     )
     draw = torch.Generator().manual_seed(seed)
-    shapes = {**_seeing(), **(_internlm2(words) if old else _qwen2(words))}
+    shapes = {**_seeing(), **(_internlm2(words) if old else qwen2_shapes(words))}
     tensors = {name: torch.randn(shape, generator=draw) * 0.08 for name, shape in shapes.items()}
     for name in tensors:
         if "norm" in name and name.endswith("weight") and tensors[name].dim() == 1:
             tensors[name] += 1
     save_file(tensors, folder / "model.safetensors", {"format": "pt"})
     return folder
-
-
-def _write_tokenizer(folder: Path) -> int:
-    """Qwen2's files as they lie beside InternVL3: vocab.json, merges.txt, and the added tokens behind them."""
-    held = json.loads(train_bpe([]).to_str())["model"]
-    first = len(held["vocab"])
-    merges = [" ".join(pair) if isinstance(pair, list) else pair for pair in held["merges"]]
-    (folder / "vocab.json").write_text(json.dumps(held["vocab"]), encoding="utf-8")
-    (folder / "merges.txt").write_text("\n".join(["#version: 0.2", *merges]) + "\n", encoding="utf-8")
-    added = {token: first + number for number, token in enumerate(SPECIALS)}
-    (folder / "added_tokens.json").write_text(json.dumps(added), encoding="utf-8")
-    flags = {"lstrip": False, "rstrip": False, "normalized": False, "single_word": False, "special": True}
-    (folder / "tokenizer_config.json").write_text(
-        json.dumps(
-            {
-                "tokenizer_class": "Qwen2Tokenizer",
-                "added_tokens_decoder": {str(id): {"content": token, **flags} for token, id in added.items()},
-                "additional_special_tokens": list(SPECIALS[1:]),
-                "eos_token": "<|im_end|>",
-                "pad_token": "<|endoftext|>",
-                "unk_token": None,
-                "bos_token": None,
-                "add_bos_token": False,
-                "model_max_length": 16384,
-            }
-        ),
-        encoding="utf-8",
-    )
-    return first + len(SPECIALS)
 
 
 def _seeing() -> dict[str, tuple[int, ...]]:
@@ -213,7 +183,7 @@ def _seeing() -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-def _qwen2(words: int) -> dict[str, tuple[int, ...]]:
+def qwen2_shapes(words: int) -> dict[str, tuple[int, ...]]:
     narrow = TEXT // QUERIES * KEYS
     shapes: dict[str, tuple[int, ...]] = {
         "language_model.model.embed_tokens.weight": (words, TEXT),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
-from tests.tiny.folders import seeded, tokenizer_of, write
+from tests.tiny.folders import qwen2_files, seeded, tokenizer_of, write
+from tests.tiny.internvl import DEEP, FORWARD, KEYS, QUERIES, TEXT, qwen2_shapes
 
 TEMPLATE = (
     "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' }}{% for part in message['content'] %}"
@@ -65,3 +67,91 @@ def _config(tokenizer: Any) -> Any:
         image_token_id=image,
         video_token_id=video,
     )
+
+
+ORIGINAL_SPECIALS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<image>", "<|stream_start|>", "<|stream_end|>")
+
+
+def write_original_videollama3(folder: Path, *, seed: int = 0, **changes: Any) -> Path:
+    """`Videollama3Qwen2ForCausalLM`: the layout of DAMO's own files, drawn under their names."""
+    import torch
+    from safetensors.torch import save_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    words = qwen2_files(folder, ORIGINAL_SPECIALS)
+    config = {
+        "architectures": ["Videollama3Qwen2ForCausalLM"],
+        "model_type": "videollama3_qwen2",
+        "auto_map": {
+            "AutoConfig": "configuration_videollama3.Videollama3Qwen2Config",
+            "AutoModelForCausalLM": "modeling_videollama3.Videollama3Qwen2ForCausalLM",
+        },
+        "hidden_act": "silu",
+        "hidden_size": TEXT,
+        "intermediate_size": FORWARD,
+        "num_hidden_layers": DEEP,
+        "num_attention_heads": QUERIES,
+        "num_key_value_heads": KEYS,
+        "max_position_embeddings": 32768,
+        "rms_norm_eps": 1e-6,
+        "rope_theta": 1000000.0,
+        "rope_scaling": None,
+        "vocab_size": words,
+        "tie_word_embeddings": False,
+        "image_token_index": words - 3,
+        "mm_projector_type": "mlp2x_gelu",
+        "use_token_compression": True,
+        "vision_encoder": None,
+        "vision_encoder_config": {
+            "model_type": "videollama3_vision_encoder",
+            "hidden_act": "gelu_pytorch_tanh",
+            "hidden_size": 16,
+            "intermediate_size": 32,
+            "layer_norm_eps": 1e-6,
+            "num_attention_heads": 2,
+            "num_channels": 3,
+            "num_hidden_layers": DEEP,
+            "patch_size": 14,
+        },
+        **changes,
+    }
+    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    seen = {"image_mean": [0.5] * 3, "image_std": [0.5] * 3, "patch_size": 14, "min_tokens": 4, "max_tokens": 96}
+    told = {"image_processor_type": "Videollama3ImageProcessor", "resample": 3, "rescale_factor": 1 / 255, **seen}
+    (folder / "preprocessor_config.json").write_text(json.dumps(told), encoding="utf-8")
+    ends = {"eos_token_id": words - 4, "pad_token_id": words - 6, "do_sample": True, "temperature": 0.7}
+    (folder / "generation_config.json").write_text(json.dumps(ends), encoding="utf-8")
+    draw = torch.Generator().manual_seed(seed)
+    tensors = {name: torch.randn(shape, generator=draw) * 0.08 for name, shape in _original_shapes(words).items()}
+    for name in tensors:
+        if "norm" in name and name.endswith("weight"):
+            tensors[name] += 1
+    save_file(tensors, folder / "model.safetensors", {"format": "pt"})
+    return folder
+
+
+def _original_shapes(words: int) -> dict[str, tuple[int, ...]]:
+    shapes = {name.removeprefix("language_model."): shape for name, shape in qwen2_shapes(words).items()}
+    shapes |= {
+        "model.vision_encoder.embeddings.patch_embedding.weight": (16, 3, 14, 14),
+        "model.vision_encoder.embeddings.patch_embedding.bias": (16,),
+        "model.vision_encoder.post_layernorm.weight": (16,),
+        "model.vision_encoder.post_layernorm.bias": (16,),
+        "model.mm_projector.readout.0.weight": (TEXT, 16),
+        "model.mm_projector.readout.0.bias": (TEXT,),
+        "model.mm_projector.readout.2.weight": (TEXT, TEXT),
+        "model.mm_projector.readout.2.bias": (TEXT,),
+    }
+    for number in range(DEEP):
+        layer = f"model.vision_encoder.encoder.layers.{number}"
+        for name in ("q_proj", "k_proj", "v_proj", "out_proj"):
+            shapes |= {f"{layer}.self_attn.{name}.weight": (16, 16), f"{layer}.self_attn.{name}.bias": (16,)}
+        for name in ("layer_norm1", "layer_norm2"):
+            shapes |= {f"{layer}.{name}.weight": (16,), f"{layer}.{name}.bias": (16,)}
+        shapes |= {
+            f"{layer}.mlp.fc1.weight": (32, 16),
+            f"{layer}.mlp.fc1.bias": (32,),
+            f"{layer}.mlp.fc2.weight": (16, 32),
+            f"{layer}.mlp.fc2.bias": (16,),
+        }
+    return shapes

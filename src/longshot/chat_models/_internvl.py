@@ -15,8 +15,9 @@ from typing import Any
 
 import torch
 from safetensors import safe_open
-from transformers import AutoConfig, InternVLConfig, InternVLVisionConfig
+from transformers import InternVLConfig, InternVLVisionConfig
 
+from longshot.chat_models._dumps import language_of
 from longshot.checkpoints import Checkpoint
 from longshot.errors import ModelError
 
@@ -86,7 +87,7 @@ def config_of(checkpoint: Checkpoint, image_token: int) -> InternVLConfig:
             attention_bias=seeing.get("qkv_bias", False),
             use_qk_norm=seeing.get("qk_normalization", True),
         ).to_dict(),
-        text_config=_text(speaking, _LANGUAGES[language]).to_dict(),
+        text_config=language_of(speaking, _LANGUAGES[language]).to_dict(),
         image_token_id=image_token,
         image_seq_length=tokens(told),
         downsample_ratio=ratio,
@@ -113,16 +114,6 @@ def weights_of(checkpoint: Checkpoint, dtype: torch.dtype) -> dict[str, torch.Te
                 for part, tensor in _parts(name, file.get_tensor(name), speaking, checkpoint.name):
                     found[_native(part, speaking)] = tensor.to(dtype).contiguous()
     return found
-
-
-def _text(speaking: Mapping[str, Any], kind: str) -> Any:
-    """The language model's config: of the old dump of all defaults only what the class itself has."""
-    plain = AutoConfig.for_model(kind)
-    own = {*plain.to_dict(), "rope_theta", "rope_scaling"} - {"architectures", "model_type", "dtype", "_name_or_path"}
-    kept = {name: value for name, value in speaking.items() if name in own and value is not None}
-    if kind == "llama":
-        kept["attention_bias"] = bool(speaking.get("bias", speaking.get("attention_bias", False)))
-    return AutoConfig.for_model(kind, **kept)
 
 
 def _has_head(checkpoint: Checkpoint) -> bool:
