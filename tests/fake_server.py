@@ -9,9 +9,11 @@ with FakeServer() as server:
 from __future__ import annotations
 
 import json
+import socket
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
@@ -72,6 +74,7 @@ class FakeServer:
         self.keys: list[str | None] = []
         self.paths: list[str] = []
         self.busy = self.most_busy = 0
+        self._connections: list[socket.socket] = []
         self.spans: list[tuple[float, float]] = []
         self._room = threading.Semaphore(slots) if slots else None
         self._lock = threading.Lock()
@@ -91,9 +94,13 @@ class FakeServer:
         self.close()
 
     def close(self) -> None:
+        """Stop listening and hang up on everybody."""
         self._closing.set()
         self._http.shutdown()
         self._http.server_close()
+        for connection in self._connections:
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
         self._thread.join()
 
     def text_of(self, body: dict[str, Any]) -> str:
@@ -115,6 +122,10 @@ class FakeServer:
             protocol_version = "HTTP/1.1"
             disable_nagle_algorithm = True
             wbufsize = -1
+
+            def setup(self) -> None:
+                super().setup()
+                server._connections.append(self.connection)
 
             def log_message(self, *_: object) -> None:
                 pass

@@ -6,6 +6,7 @@ import email.utils
 import json
 import random
 import time
+import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -143,6 +144,8 @@ class Server:
             # httpx leaves the key behind when it is sent on to another host.
             follow_redirects=True,
         )
+        # Nobody closes a model; connections that are kept alive would outlive it.
+        weakref.finalize(self, self._client.close)
 
     def get(self, path: str) -> Any:
         """JSON from the server. Raises Trouble."""

@@ -113,7 +113,8 @@ def mp4(pixels: NDArray[np.uint8], times: Sequence[float]) -> bytes:
     file = io.BytesIO()
     # No frames out of order: the first frame's decoding time would otherwise move its presentation time.
     options = {"crf": "18", "preset": "veryfast", "bf": "0", "threads": "1"}
-    with av.open(file, "w", format="mp4") as container:
+    # The first frame's time is written in the file's own unit, a millisecond unless it is asked for finer.
+    with av.open(file, "w", format="mp4", options={"movie_timescale": str(_MICROSECOND.denominator)}) as container:
         stream = container.add_stream("libx264", rate=Fraction(25), options=options)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         stream.time_base = stream.codec_context.time_base = _MICROSECOND

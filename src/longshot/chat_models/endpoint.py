@@ -172,7 +172,8 @@ class Endpoint:
             return True
         words = [part for part in pictures.parts if part["type"] == "text"]
         alone = self._probed(prompt, Pictures(words), way)
-        if said and said.usage and alone and alone.usage and said.usage.tokens_in <= alone.usage.tokens_in:
+        counted = [one.usage.tokens_in for one in (said, alone) if one and one.usage]
+        if len(counted) == 2 and counted[0] < counted[1] + len(clip):  # no model takes less than a token for a frame
             raise Trouble("the server leaves the pictures out of the prompt", status=400)
         return False
 
@@ -365,11 +366,12 @@ def _listed(server: Server, address: Address) -> dict[str, Mapping[str, Any]]:
         try:
             return read_models(server.get(_MODELS))
         except Trouble as trouble:
-            if trouble.status in (404, 405, 501) and address.model:
-                return {}
             if trouble.status in (429, 503) and attempt < 3:
                 Gate(1).sleep(wait_before(attempt, trouble.wait))
                 continue
+            # Some keep no list (404), and some fail over it though they answer prompts.
+            if address.model and trouble.status >= 400 and trouble.status not in (401, 402, 403, 429, 503):
+                return {}
             raise ModelError(address.name, server.clean(_advice(trouble, {}))) from trouble
     raise AssertionError("the last attempt returns or raises")
 
