@@ -138,6 +138,16 @@ def test_what_cannot_be_decoded_is_a_media_error(tmp_path: Path) -> None:
             _ = Look(tmp_path / name, (0.0,)).key
 
 
+def test_a_file_that_goes_away_while_it_is_read_is_a_media_error(video: Path, tmp_path: Path) -> None:
+    path = tmp_path / "here.mp4"
+    path.write_bytes(video.read_bytes())
+    with Eye() as eye:
+        assert eye.size(Look(path, (0.0,))) == 160 * 96 * 3
+        path.unlink()
+        with pytest.raises(MediaError, match=r"here\.mp4: cannot be read \(No such file"):
+            eye.frames(Look(path, (0.0,)))
+
+
 @pytest.mark.parametrize("threads", [1, 2, 5])
 def test_ahead_keeps_the_order_and_puts_errors_in_their_place(
     video: Path, other: Path, tmp_path: Path, threads: int

@@ -18,6 +18,7 @@ import struct
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import count
@@ -96,13 +97,15 @@ class Eye:
 
     def size(self, look: Look) -> int:
         """Bytes that the pixels of a look will take. Raises MediaError."""
-        width, height = self._fit(self._open(look.place), look)
+        with _readable(look.place):
+            width, height = self._fit(self._open(look.place), look)
         return width * height * 3 * len(look.times)
 
     def frames(self, look: Look) -> Frames:
         """The frames of a look. Raises MediaError."""
-        video = self._open(look.place)
-        return video.frames(look.times, height=self._fit(video, look)[1])
+        with _readable(look.place):
+            video = self._open(look.place)
+            return video.frames(look.times, height=self._fit(video, look)[1])
 
     def close(self) -> None:
         """Give the open file back."""
@@ -244,8 +247,14 @@ def _stamps(place: Place) -> tuple[tuple[int, int], ...]:
 @lru_cache(maxsize=1 << 16)
 def _content(place: Place, stamps: tuple[tuple[int, int], ...]) -> str:
     """The content id of a file as it was at these dates. Raises MediaError."""
-    with place.open() as video:
-        try:
-            return video.id
-        except OSError as error:
-            raise MediaError(place.paths[0], f"cannot be read ({error.strerror})") from error
+    with _readable(place), place.open() as video:
+        return video.id
+
+
+@contextmanager
+def _readable(place: Place) -> Iterator[None]:
+    """Make a MediaError of a disk that fails or a file that goes away while it is read."""
+    try:
+        yield
+    except OSError as error:
+        raise MediaError(place.paths[0], f"cannot be read ({error.strerror or error})") from error
