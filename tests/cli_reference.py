@@ -17,7 +17,7 @@ BEGIN, END = "<!-- commands: made by `make docs` -->", "<!-- end of commands -->
 def reference() -> str:
     """Every command with its arguments and options, as Markdown."""
     group: Any = typer.main.get_command(app)
-    parts = [_section(name, command) for name, command in group.commands.items()]
+    parts = [_section(name, command) for name, command in _commands(group)]
     return "\n".join(part for section in parts for part in section)
 
 
@@ -27,6 +27,15 @@ def page_with(text: str) -> str:
     before, _, rest = page.partition(BEGIN)
     _, _, after = rest.partition(END)
     return f"{before}{BEGIN}\n\n{text}\n{END}{after}"
+
+
+def _commands(group: Any, before: str = "") -> Iterator[tuple[str, Any]]:
+    """Every command by its words: "describe", "worker setup"."""
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from _commands(command, f"{before}{name} ")
+        else:
+            yield f"{before}{name}", command
 
 
 def _section(name: str, command: Any) -> Iterator[str]:

@@ -19,18 +19,8 @@ PACKAGE = Path(longshot.__file__).parent
 LAYERS = (
     (
         "words",
-        {
-            "errors",
-            "timeline",
-            "contracts",
-            "sampling",
-            "settings",
-            "registry",
-            "clips",
-            "languages",
-            "pooling",
-            "prompts",
-        },
+        {"errors", "timeline", "contracts", "sampling", "settings", "registry", "clips", "languages", "pooling"}
+        | {"prompts", "environments"},
     ),
     (
         "matter",
@@ -146,7 +136,11 @@ def test_optional_packages_are_imported_on_shelves_only() -> None:
     ]
     assert not found
     found = [
-        where for path in FILES for where, part, _ in ours(path) if part in ENGINE_ROOM and part_of(path) not in SHELVES
+        where
+        for path in FILES
+        for where, part, _ in ours(path)
+        # `longshot convert` opens its module when it is called, and only then.
+        if part in ENGINE_ROOM and part_of(path) not in SHELVES | {"cli"}
     ]
     assert not found
 

@@ -888,6 +888,60 @@ def _doctor(
     return OK
 
 
+@app.command(
+    "convert",
+    help="Make safetensors of pickled weights, without running anything that the pickle says.",
+    short_help="Make safetensors of pickled weights.",
+)
+def _convert(
+    old: Annotated[Path, typer.Argument(metavar="OLD", help="A folder, or one .bin, .pt, .pth or .ckpt file.")],
+    new: Annotated[Path, typer.Argument(metavar="NEW", help="The folder to write.")],
+) -> int:
+    from importlib.util import find_spec
+
+    if find_spec("torch") is None:
+        raise MissingPackage("torch", "models")
+    from longshot.conversion import convert
+
+    for line in convert(old, new):
+        _emit(f"{line}\n")
+    return OK
+
+
+workers = typer.Typer(help="Environments of models that need packages of their own.", rich_markup_mode=None)
+app.add_typer(workers, name="worker", short_help="Environments of models that need packages of their own.")
+WorkerName = Annotated[str, typer.Argument(metavar="NAME", help="One of those that `longshot worker list` shows.")]
+
+
+@workers.command("list", help="Show the environments and whether they are set up.")
+def _worker_list(as_json: AsJson = None) -> int:
+    from longshot.workers import folder_of, installed, names
+
+    for name in names():
+        ready = installed(name)
+        if _is_json(as_json):
+            _emit_json({"name": name, "ready": ready, "folder": str(folder_of(name))})
+        else:
+            _emit(f"{name}  {'ready' if ready else 'not set up; longshot worker setup ' + name}\n")
+    return OK
+
+
+@workers.command("setup", help="Install an environment, from exact versions, beside this one.")
+def _worker_setup(name: WorkerName) -> int:
+    from longshot.workers import setup
+
+    _emit(f"{setup(name, progress=_complain)}\n")
+    return OK
+
+
+@workers.command("remove", help="Delete an environment.")
+def _worker_remove(name: WorkerName) -> int:
+    from longshot.workers import remove
+
+    _complain(f"{name} is removed" if remove(name) else f"{name} was not set up")
+    return OK
+
+
 def _clock(name: str, sets: Sequence[str], how: _How, remote_code: bool) -> int:
     """Ask a model for the time, and show every answer beside the truth."""
     from longshot.clock_check import clock_check, summary
