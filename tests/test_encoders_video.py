@@ -431,6 +431,33 @@ def bilinear(plane: np.ndarray, height: int, width: int) -> np.ndarray:
     return out
 
 
+def test_each_family_looks_at_wide_frames_as_it_was_taught(tmp_path: Path) -> None:
+    from PIL import Image
+
+    wide = Frames(np.random.default_rng(4).integers(0, 256, (4, 40, 67, 3), dtype=np.uint8), np.arange(4.0))
+
+    def scaled(columns: int) -> np.ndarray:
+        """float64 (4, 32, columns, 3), bilinear."""
+        planes = wide.pixels.transpose(0, 3, 1, 2)
+        return np.array([[bilinear(plane, 32, columns) for plane in frame] for frame in planes]).transpose(0, 2, 3, 1)
+
+    # 40 x 67 becomes 32 x 53 before the middle is cut out: 21 columns go, 10 of them on the left.
+    folder = write_languagebind(tmp_path / "LanguageBind_Video")
+    cut = Frames(scaled(53)[:, :, 10:42], wide.times)
+    expected = languagebind_video(Plain(folder, heads=2, act="gelu"), cut)
+    close(languagebind.load(str(folder), loading=CPU).encode_frames([wide]), expected[None])
+    squeezed = Frames(scaled(32).round().astype(np.uint8), wide.times)
+    for opened in (
+        videoclip_xl.load(str(write_videoclip_xl(tmp_path / "xl")), loading=CPU),
+        internvideo2.load(str(write_internvideo2(tmp_path / "iv2")), loading=CPU),
+    ):
+        np.testing.assert_allclose(opened.encode_frames([wide]), opened.encode_frames([squeezed]), atol=2e-3)
+    pillow = [Image.fromarray(frame).resize((53, 32), Image.Resampling.BICUBIC) for frame in wide.pixels]
+    smooth = Frames(np.stack([np.asarray(picture)[:, 10:42] for picture in pillow]), wide.times)
+    pictures = longclip.load(str(write_longclip(tmp_path / "long")), loading=CPU)
+    np.testing.assert_allclose(pictures.encode_frames([wide]), pictures.encode_frames([smooth]), atol=2e-3)
+
+
 def test_frames_are_taken_evenly() -> None:
     assert evenly(8, 8).tolist() == list(range(8))
     assert evenly(8, 4).tolist() == [0, 2, 4, 7]

@@ -210,9 +210,8 @@ def _convert_file(old: Path, path: Path, out: Path, mark: str) -> str:
 
 def _opened(old: Path, path: Path) -> Any:
     """What the file holds, by the restricted unpickler. Raises ModelError."""
-    zipped = zipfile.is_zipfile(path)
     try:
-        if zipped:
+        if zipped := zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
                 program = any(name.endswith("constants.pkl") for name in archive.namelist())
             if program:
