@@ -126,3 +126,15 @@ def _write(folder: Path, config: dict[str, Any], model: Any, seed: int, look: di
 
 def _copied(config: dict[str, Any]) -> dict[str, Any]:
     return json.loads(json.dumps(config))
+
+
+def write_eva(folder: Path, *, seed: int = 0) -> Path:
+    """EVA-CLIP."""
+    return write_timm(folder, EVA, seed=seed)
+
+
+def write_pe_core(folder: Path, *, seed: int = 0) -> Path:
+    """PE-Core: pictures squeezed, bilinear."""
+    half = (0.5, 0.5, 0.5)
+    look = {"mean": half, "std": half, "interpolation": "bilinear", "resize_mode": "squash"}
+    return write_timm(folder, PE_CORE, seed=seed, look=look)
