@@ -15,8 +15,11 @@ What the fields hold depends on the kind of the benchmark:
     moments     {"windows": [[start, end], ...], "duration": seconds}   {"windows": [[start, end, score], ...]}
                 and perhaps {"clips": [id, ...],                        and perhaps {"saliency": [score, ...]}
                 "ratings": [[a, b, c], ...]}
-    retrieval   {"videos": [gallery id, ...]}: what this text is of     {"text_to_video": rank, "video_to_text": rank}
-                                                                        of the best right one, from 1
+    retrieval   {"videos": [gallery id, ...]}: what this text is of     {"text_to_video": [rank, ...],
+                                                                         "video_to_text": [rank, ...] or null}
+
+Ranks count from 1 and are those of all right ones, sorted. The gallery of a retrieval benchmark is every gallery id that
+an item stands for or names (`gallery_id`); "video_to_text" stands at the first item of each gallery id.
 """
 
 from __future__ import annotations
@@ -50,6 +53,11 @@ class Item:
     span: Span | None = None
     options: tuple[str, ...] = ()
     groups: Mapping[str, str] = field(default_factory=dict)
+
+
+def gallery_id(video: str, span: Span | None = None) -> str:
+    """The name of a video, or of a part of it, in a gallery: "ab12", "ab12@3.5-10"."""
+    return video if span is None else f"{video}@{span.start:g}-{span.end:g}"
 
 
 @dataclass(frozen=True)
