@@ -18,8 +18,8 @@ What the fields hold depends on the kind of the benchmark:
     retrieval   {"videos": [gallery id, ...]}: what this text is of     {"text_to_video": [rank, ...],
                                                                          "video_to_text": [rank, ...] or null}
 
-Ranks count from 1 and are those of all right ones, sorted. The gallery of a retrieval benchmark is every gallery id that
-an item stands for or names (`gallery_id`); "video_to_text" stands at the first item of each gallery id.
+Ranks count from 1 and are those of all right ones, sorted. The gallery of a retrieval benchmark is every gallery id
+that an item stands for or names (`gallery_id`); "video_to_text" stands at the first item of each gallery id.
 """
 
 from __future__ import annotations
