@@ -123,11 +123,12 @@ class Tarsier2Dialect(DoubledDialect):
         return int(size["longest_edge"]), int(size["shortest_edge"])
 
 
-def processor_of(checkpoint: Checkpoint, *, template: str) -> Any:
-    """Qwen2-VL's processor with the numbers of preprocessor_config.json. Raises ModelError when files are missing.
+def processor_of(checkpoint: Checkpoint, *, template: str, video: int) -> Any:
+    """Qwen2-VL's processor with the numbers of preprocessor_config.json.
 
     Built from its parts: Tarsier2 names a processor class of its own, and both were saved by releases whose `size`
-    has other keys than today's. template: the chat template.
+    has other keys than today's. template: the chat template. video: the id that the model knows a part of a video by.
+    Raises ModelError when files are missing, or the tokenizer has another token there.
     """
     said = checkpoint.read_json("preprocessor_config.json")
     if not said:
@@ -136,12 +137,18 @@ def processor_of(checkpoint: Checkpoint, *, template: str) -> Any:
     known = ("image_mean", "image_std", "rescale_factor", "patch_size", "temporal_patch_size", "merge_size")
     numbers = {name: said[name] for name in known if name in said}
     numbers["size"] = {"shortest_edge": least, "longest_edge": most}
-    return Qwen2VLProcessor(
+    processor = Qwen2VLProcessor(
         image_processor=Qwen2VLImageProcessor(**numbers),
         tokenizer=tokenizer_of(checkpoint),
         video_processor=Qwen2VLVideoProcessor(**numbers),
         chat_template=template,
     )
+    if processor.video_token_id != video:
+        raise ModelError(
+            checkpoint.name,
+            f"its tokenizer gives {processor.video_token} the id {processor.video_token_id}, config.json says {video}",
+        )
+    return processor
 
 
 def tokenizer_of(checkpoint: Checkpoint) -> Any:

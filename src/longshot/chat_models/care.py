@@ -42,8 +42,8 @@ def load(name: str, *, loading: Loading, settings: Mapping[str, Any]) -> Care:
     if checkpoint.config.get("model_type") != "qwen2_vl":
         kind = checkpoint.config.get("model_type", "(none named)")
         raise ModelError(checkpoint.name, f"is no CaRe: its model_type is {kind}, and CaRe's is qwen2_vl")
-    processor = processor_of(checkpoint, template=template_of(checkpoint))
     config = Qwen2VLConfig.from_dict(dict(checkpoint.config))
+    processor = processor_of(checkpoint, template=template_of(checkpoint), video=config.video_token_id)
     model = tensors.load(Qwen2VLForConditionalGeneration, checkpoint, loading, config=config)
     return Care(
         model,

@@ -253,8 +253,8 @@ def _load_first(checkpoint: Checkpoint, loading: Loading, settings: Settings) ->
 
 def _load_second(checkpoint: Checkpoint, loading: Loading, settings: Settings) -> Engine:
     """Tarsier2: a stock Qwen2-VL under other names, in a config that nests it."""
-    processor = processor_of(checkpoint, template=TARSIER2_TEMPLATE)
     config = Qwen2VLConfig.from_dict(flattened(checkpoint.config))
+    processor = processor_of(checkpoint, template=TARSIER2_TEMPLATE, video=config.video_token_id)
     model = tensors.load(Qwen2VLForConditionalGeneration, checkpoint, loading, config=config, keys=TARSIER2_KEYS)
     return Tarsier2(
         model,
@@ -268,15 +268,15 @@ def _load_second(checkpoint: Checkpoint, loading: Loading, settings: Settings) -
 def flattened(config: Mapping[str, Any]) -> dict[str, Any]:
     """One Qwen2VLConfig from a LlavaConfig whose `text_config` and `vision_config` each are, or hold, a whole one.
 
-    The text half is `text_config` itself, flat, or the `text_config` in it; the vision half the outer `vision_config`.
+    `text_config` is Qwen2-VL's own config, flat as of 2024; the vision half is the outer `vision_config` where that
+    says anything of a vision tower, else the one in `text_config`. What neither says is Qwen2-VL-7B's.
     """
     text = dict(config["text_config"])
     outer = dict(config.get("vision_config") or {})
-    vision = outer.get("vision_config") or (outer if "depth" in outer or "embed_dim" in outer else None)
-    found = {**text, "vision_config": dict(vision or text.get("vision_config") or {})}
-    found["vision_config"].pop("model_type", None)
-    found["model_type"] = "qwen2_vl"
-    return found
+    says = outer.keys() & {"depth", "embed_dim", "mlp_ratio", "num_heads", "spatial_merge_size", "spatial_patch_size"}
+    vision = dict(outer.get("vision_config") or (outer if says else None) or text.get("vision_config") or {})
+    vision.pop("model_type", None)
+    return {**text, "vision_config": vision, "model_type": "qwen2_vl"}
 
 
 def _as_saved(checkpoint: Checkpoint) -> Any:
