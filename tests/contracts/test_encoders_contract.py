@@ -6,7 +6,7 @@ A builder is a function `name(folder: Path, ..., seed: int = 0) -> Path` with a 
 from __future__ import annotations
 
 import functools
-import importlib
+import importlib.util
 import inspect
 import json
 import logging
@@ -42,7 +42,10 @@ def builders() -> dict[str, Callable[[Path], Path]]:
     """Every builder of every file on the shelf, by "file:name"."""
     found = {}
     for file in NAMES:
-        module = importlib.import_module(f"tests.tiny.{WRITTEN_BY.get(file, file)}")
+        name = f"tests.tiny.{WRITTEN_BY.get(file, file)}"
+        if importlib.util.find_spec(name) is None:  # told by a test below
+            continue
+        module = importlib.import_module(name)
         for name, value in vars(module).items():
             if inspect.isfunction(value) and value.__module__ == module.__name__ and is_builder(name, value):
                 found[name.removeprefix("write_")] = value
@@ -106,9 +109,9 @@ def test_a_file_says_what_it_is_and_needs(name: str) -> None:
         assert family.licence and family.frames
 
 
-def test_every_file_has_a_tiny_checkpoint(tmp_path: Path) -> None:
+def test_every_file_has_a_tiny_checkpoint() -> None:
     written = {value.__module__.removeprefix("tests.tiny.") for value in BUILDERS.values()}
-    assert {WRITTEN_BY.get(name, name) for name in NAMES} <= written
+    assert {WRITTEN_BY.get(name, name) for name in NAMES} - written == set()
 
 
 @each

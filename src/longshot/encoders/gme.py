@@ -104,7 +104,7 @@ class GmeEncoder:
         try:
             made = self._processor(
                 text=[_FRONT + _PICTURE + _BACK],
-                images=[picture],
+                images=[np.require(picture, requirements=("C", "W"))],
                 images_kwargs={"size": size, "input_data_format": "channels_last"},
                 return_tensors="pt",
             )

@@ -102,7 +102,7 @@ class Qwen3VLEmbedding:
         least, most = (tokens * self._factor**2 for tokens in _PICTURE)
         made = self._processor(
             text=[f"{_FRONT}<|vision_start|><|image_pad|><|vision_end|>{_BACK}"],
-            images=[clip.pixels[0]],
+            images=[np.require(clip.pixels[0], requirements=("C", "W"))],
             images_kwargs={
                 "size": {"shortest_edge": least, "longest_edge": most},
                 "input_data_format": "channels_last",
