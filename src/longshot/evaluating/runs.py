@@ -60,6 +60,10 @@ class Run:
         """predictions.jsonl, or that of a shard such as "2-of-4"."""
         return self.folder / (f"predictions.{shard}.jsonl" if shard else "predictions.jsonl")
 
+    def answers_path(self, shard: str = "", of: str = "model") -> Path:
+        """The journal of what a model, or a judge, replied."""
+        return self.folder / "answers" / (f"{of}.{shard}.jsonl" if shard else f"{of}.jsonl")
+
     def manifest(self) -> dict[str, Any]:
         """What run.json says. Raises FormatError when it is not there or cannot be read."""
         try:
