@@ -93,7 +93,7 @@ def test_a_plain_request(server: FakeServer) -> None:
         }
     ]
     assert isinstance(model, ChatModel)
-    assert (model.batch, model.slots, model.context) == (1, 16, 0)
+    assert (model.batch, model.slots, model.context) == (1, 20, 0)
 
 
 def test_every_prompt_gets_its_own_reply(server: FakeServer) -> None:
@@ -236,7 +236,7 @@ def test_settings_reach_the_request_and_those_that_change_replies_the_source(ser
         **{"extra.chat_template_kwargs": {"enable_thinking": False}, "extra.top_k": 20, "extra.user": "me"},
     }
     assert model.source.model == f"{server.address}#tiny"
-    assert model.slots == 4
+    assert model.slots == 5, "one more than requests, to have the next one ready"
 
 
 @pytest.mark.parametrize(

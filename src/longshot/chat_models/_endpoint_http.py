@@ -152,13 +152,13 @@ class Server:
         with self._sent("GET", path, None) as response:
             return self._json(self._all(response))
 
-    def post(self, path: str, body: Mapping[str, Any]) -> Any:
+    def post(self, path: str, body: bytes) -> Any:
         """JSON for JSON. Raises Trouble."""
         with self._sent("POST", path, body) as response:
             return self._json(self._all(response))
 
     @contextmanager
-    def lines(self, path: str, body: Mapping[str, Any]) -> Iterator[Iterator[str] | Any]:
+    def lines(self, path: str, body: bytes) -> Iterator[Iterator[str] | Any]:
         """The lines of an event stream; from a server that does not stream, its JSON. Raises Trouble."""
         with self._sent("POST", path, body) as response:
             if "json" in response.headers.get("content-type", ""):
@@ -171,11 +171,10 @@ class Server:
         return one_line(text.replace(self._key, "***") if self._key else text)
 
     @contextmanager
-    def _sent(self, method: str, path: str, body: Mapping[str, Any] | None) -> Iterator[httpx.Response]:
-        content = None if body is None else json.dumps(body, separators=(",", ":")).encode()
-        headers = {} if content is None else {"Content-Type": "application/json"}
+    def _sent(self, method: str, path: str, body: bytes | None) -> Iterator[httpx.Response]:
+        headers = {"Content-Type": "application/json"} if body else {}
         try:
-            with self._client.stream(method, self.base + path, content=content, headers=headers) as response:
+            with self._client.stream(method, self.base + path, content=body, headers=headers) as response:
                 if response.status_code != 200:
                     raise self._refused(response)
                 yield response
@@ -244,6 +243,11 @@ class Server:
             return by_status(status, f"HTTP {status}: {said or response.reason_phrase}", wait=wait)
         found = trouble_in(value if isinstance(value, dict) else {"error": value}, status)
         return by_status(status, f"HTTP {status}: {self.clean(found.reason)}", code=found.code, wait=wait)
+
+
+def encoded(body: Mapping[str, Any]) -> bytes:
+    """A request's body."""
+    return json.dumps(body, separators=(",", ":")).encode()
 
 
 def asked_wait(header: str) -> float | None:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import av
 
-from longshot.chat_models._endpoint_http import Gate, Purse, Server, wait_before
+from longshot.chat_models._endpoint_http import Gate, Purse, Server, encoded, wait_before
 from longshot.chat_models._endpoint_media import Pictures, pictures_of, probe_clip
 from longshot.chat_models._endpoint_replies import (
     Malformed,
@@ -92,8 +92,8 @@ class Endpoint:
 
     @property
     def slots(self) -> int:
-        """How many calls of `generate` may run at once; fewer are under way when the server cannot keep up."""
-        return self.settings.slots
+        """How many calls of `generate` may run at once: a few more than requests, so that the next is always ready."""
+        return self.settings.slots + max(1, self.settings.slots // 4)
 
     @property
     def context(self) -> int:
@@ -226,8 +226,10 @@ class Endpoint:
         """
         spent = [] if spent is None else spent
 
-        def ask(without: frozenset[str]) -> Said:
-            body = self._body(messages, pictures, tokens or self.settings.max_new_tokens, without)
+        def write(without: frozenset[str]) -> bytes:
+            return encoded(self._body(messages, pictures, tokens or self.settings.max_new_tokens, without))
+
+        def ask(body: bytes) -> Said:
             try:
                 said = read_reply(self._server.post(_CHAT, body))
             except Malformed as trouble:
@@ -239,20 +241,28 @@ class Endpoint:
             self._purse.pay(said.usage)
             return said
 
-        return self._again_and_again(ask, way=way, giving_up=giving_up), spent
+        return self._again_and_again(write, ask, way=way, giving_up=giving_up), spent
 
-    def _again_and_again(self, ask: Callable[[frozenset[str]], _T], *, way: str, giving_up: tuple[int, ...]) -> _T:
+    def _again_and_again(
+        self,
+        write: Callable[[frozenset[str]], bytes],
+        ask: Callable[[bytes], _T],
+        *,
+        way: str,
+        giving_up: tuple[int, ...],
+    ) -> _T:
         """What `ask` gives, after as many attempts as the trouble and the settings allow. Raises the last Trouble.
 
-        `ask` is told the fields to leave out of the request.
+        `write` makes the request, without the fields that it is told, while others have the server's slots.
         """
         attempt = malformed = 0
         while True:
             without = self._left_out
+            request = write(without)
             try:
                 with self._gate.slot():
                     self._check_purse()
-                    return ask(without)
+                    return ask(request)
             except Trouble as trouble:
                 if self._dropped(trouble, way, without):
                     continue
@@ -268,7 +278,7 @@ class Endpoint:
         thoughts = Thoughts()
         usage: Usage | None = None
         body = self._body(messages, pictures, self.settings.max_new_tokens, without, streaming=True)
-        with self._server.lines(_CHAT, body) as lines:
+        with self._server.lines(_CHAT, encoded(body)) as lines:
             for piece in _whole(lines) if isinstance(lines, dict) else read_pieces(lines):
                 usage = piece.usage or usage
                 if piece.refusal:
