@@ -27,11 +27,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from longshot.journal import State
 from longshot.sampling import Sampler
 from longshot.timeline import Span
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 KINDS = ("caption", "retrieval", "moments", "mc-qa", "open-qa")
 
@@ -170,5 +174,11 @@ class Measure(Protocol):
         """Every score of these rows: strict ones first, then legacy ones, then those of each group.
 
         Intervals are bootstrap percentiles clustered by `row.item.video`, with `metrics.intervals`.
+        """
+        ...
+
+    def values(self, rows: Sequence[Row]) -> Mapping[str, NDArray[np.float64]]:
+        """For each score that is a mean over items, the value of every row, (N,): 0 for one that is not done, and NaN
+        for one that the score does not count. What two runs are compared by, item by item.
         """
         ...
