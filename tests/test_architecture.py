@@ -46,6 +46,8 @@ OPTIONAL = {"torch", "torchvision", "transformers", "open_clip", "sentence_trans
 }
 # The one module below the shelves that may: only they open it.
 ENGINE_ROOM = {"tensors", "conversion"}
+# What runs in environments of its own, and never in this process.
+ELSEWHERE = {"environments"}
 HEAVY = {"numpy", "av", "torch", "transformers", "cv2", "onnxruntime", "httpx"}
 
 FILES = sorted(path for path in PACKAGE.rglob("*.py"))
@@ -132,7 +134,7 @@ def test_optional_packages_are_imported_on_shelves_only() -> None:
         f"{path.relative_to(PACKAGE)}, line {line}: imports {module}"
         for path in FILES
         for line, module in imports_of(path)
-        if module.split(".")[0] in OPTIONAL and part_of(path) not in SHELVES | ENGINE_ROOM
+        if module.split(".")[0] in OPTIONAL and part_of(path) not in SHELVES | ENGINE_ROOM | ELSEWHERE
     ]
     assert not found
     found = [
@@ -143,6 +145,10 @@ def test_optional_packages_are_imported_on_shelves_only() -> None:
         if part in ENGINE_ROOM and part_of(path) not in SHELVES | {"cli"}
     ]
     assert not found
+
+
+def test_what_runs_elsewhere_is_no_part_of_this_process() -> None:
+    assert not [where for path in FILES for where, part, _ in ours(path) if {part, part_of(path)} & ELSEWHERE]
 
 
 def test_optional_packages_are_declared_where_they_are_imported() -> None:
@@ -204,6 +210,6 @@ def test_no_module_shares_a_name_with_a_public_function() -> None:
 
 def test_every_module_can_be_imported_or_says_what_it_needs() -> None:
     for path in FILES:
-        if part_of(path) in SHELVES | ENGINE_ROOM or path.stem == "__main__":
+        if part_of(path) in SHELVES | ENGINE_ROOM | ELSEWHERE or path.stem == "__main__":
             continue
         importlib.import_module(".".join(("longshot", *path.relative_to(PACKAGE).with_suffix("").parts)))
