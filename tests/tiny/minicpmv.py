@@ -1,11 +1,13 @@
-"""MiniCPM-V 4.6 and 4.7 as transformers has them; true pictures of 448 in patches of 14, tiny widths."""
+"""MiniCPM-V 4.6 and 4.7 as transformers has them, and 2.6 as its authors published it; true sizes, tiny widths."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
-from tests.tiny.folders import seeded, tokenizer_of, write
+from tests.tiny.folders import qwen2_files, seeded, tokenizer_of, write
+from tests.tiny.internvl import DEEP, FORWARD, KEYS, QUERIES, TEXT, qwen2_shapes
 
 TEMPLATE = (
     "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' }}{% for part in message['content'] %}"
@@ -80,3 +82,98 @@ def _config(version: str, tokenizer: Any) -> Any:
         image_token_id=image,
         video_token_id=video,
     )
+
+
+SPECIALS_26 = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<unk>", "<image>", "</image>", "<slice>", "</slice>")
+
+
+def write_minicpmv26(folder: Path, *, seed: int = 0, **changes: Any) -> Path:
+    """`MiniCPMV` of version 2.6: the layout of its published files, drawn under their names."""
+    import torch
+    from safetensors.torch import save_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    words = qwen2_files(folder, SPECIALS_26)
+    config = {
+        "architectures": ["MiniCPMV"],
+        "model_type": "minicpmv",
+        "version": 2.6,
+        "auto_map": {
+            "AutoConfig": "configuration_minicpm.MiniCPMVConfig",
+            "AutoModel": "modeling_minicpmv.MiniCPMV",
+            "AutoModelForCausalLM": "modeling_minicpmv.MiniCPMV",
+        },
+        "hidden_act": "silu",
+        "hidden_size": TEXT,
+        "intermediate_size": FORWARD,
+        "num_hidden_layers": DEEP,
+        "num_attention_heads": QUERIES,
+        "num_key_value_heads": KEYS,
+        "max_position_embeddings": 32768,
+        "rms_norm_eps": 1e-6,
+        "rope_theta": 1000000.0,
+        "vocab_size": words,
+        "tie_word_embeddings": False,
+        "image_size": 448,
+        "patch_size": 14,
+        "query_num": 64,
+        "drop_vision_last_layer": False,
+        "slice_config": {"max_slice_nums": 9, "patch_size": 14, "model_type": "minicpmv"},
+        "slice_mode": True,
+        "use_image_id": True,
+        "use_cache": False,
+        "vision_config": {
+            "model_type": "siglip",
+            "hidden_size": 16,
+            "image_size": 980,
+            "intermediate_size": 32,
+            "num_attention_heads": 2,
+            "num_hidden_layers": DEEP,
+            "patch_size": 14,
+        },
+        **changes,
+    }
+    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    (folder / "preprocessor_config.json").write_text(
+        json.dumps({"image_processor_type": "MiniCPMVImageProcessor", "norm_mean": [0.5] * 3, "norm_std": [0.5] * 3})
+    )
+    draw = torch.Generator().manual_seed(seed)
+    tensors = {name: torch.randn(shape, generator=draw) * 0.08 for name, shape in _shapes_26(words).items()}
+    for name in tensors:
+        if ("norm" in name or ".ln_" in name) and name.endswith("weight"):
+            tensors[name] += 1
+    save_file(tensors, folder / "model.safetensors", {"format": "pt"})
+    return folder
+
+
+def _shapes_26(words: int) -> dict[str, tuple[int, ...]]:
+    shapes = {name.replace("language_model.", "llm."): shape for name, shape in qwen2_shapes(words).items()}
+    shapes |= {
+        "vpm.embeddings.patch_embedding.weight": (16, 3, 14, 14),
+        "vpm.embeddings.patch_embedding.bias": (16,),
+        "vpm.embeddings.position_embedding.weight": (4900, 16),
+        "vpm.post_layernorm.weight": (16,),
+        "vpm.post_layernorm.bias": (16,),
+        "resampler.query": (64, TEXT),
+        "resampler.kv_proj.weight": (TEXT, 16),
+        "resampler.attn.in_proj_weight": (3 * TEXT, TEXT),
+        "resampler.attn.in_proj_bias": (3 * TEXT,),
+        "resampler.attn.out_proj.weight": (TEXT, TEXT),
+        "resampler.attn.out_proj.bias": (TEXT,),
+        "resampler.proj": (TEXT, TEXT),
+    }
+    for name in ("ln_q", "ln_kv", "ln_post"):
+        shapes |= {f"resampler.{name}.weight": (TEXT,), f"resampler.{name}.bias": (TEXT,)}
+    for number in range(DEEP):
+        layer = f"vpm.encoder.layers.{number}"
+        for name in ("q_proj", "k_proj", "v_proj", "out_proj"):
+            shapes |= {f"{layer}.self_attn.{name}.weight": (16, 16), f"{layer}.self_attn.{name}.bias": (16,)}
+        for name in ("layer_norm1", "layer_norm2"):
+            shapes |= {f"{layer}.{name}.weight": (16,), f"{layer}.{name}.bias": (16,)}
+        shapes |= {
+            f"{layer}.mlp.fc1.weight": (32, 16),
+            f"{layer}.mlp.fc1.bias": (32,),
+            f"{layer}.mlp.fc2.weight": (16, 32),
+            f"{layer}.mlp.fc2.bias": (16,),
+        }
+    return shapes
