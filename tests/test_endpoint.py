@@ -132,12 +132,12 @@ def test_jpegs_with_their_times(server: FakeServer) -> None:
     assert text == {"type": "text", "text": "what?"}
     told = body["media_io_kwargs"]["video"]
     assert [index / told["fps"] for index in told["frames_indices"]] == list(times)
-    assert told["do_sample_frames"] is False
+    assert (told["num_frames"], told["do_sample_frames"]) == (3, False)
     assert told["total_num_frames"] / told["fps"] == told["duration"] == 604.52  # 603.013 and half of 3.013
 
 
 def test_metadata_of_one_moment_and_of_none() -> None:
-    assert metadata([0.0, 0.0])["total_num_frames"] == 1
+    assert metadata([0.0, 0.0, 0.0])["total_num_frames"] == 3, "never fewer than are sent"
     assert metadata([2.0])["duration"] == 3.0
     for times in ([0.0, 0.04], [1.5, 1.5], [7199.999, 7200.0]):
         told = metadata(times)
@@ -950,14 +950,16 @@ def test_a_stream_is_counted(server: FakeServer) -> None:
         list(model.stream(Prompt("?")))
 
 
-def test_a_stream_that_is_dropped_gives_its_slot_back(server: FakeServer) -> None:
-    model = opened(server, slots=1)
+def test_a_stream_that_is_dropped_gives_its_slot_back_and_counts(server: FakeServer) -> None:
+    model = opened(server, slots=1, token_budget=18)
     server.answer = Answer(pieces=["a", "b", "c"])
     for _ in range(3):
         pieces = model.stream(Prompt("?"))
         assert next(pieces) == "a"
         pieces.close()  # type: ignore[attr-defined]
-    assert model.generate([Prompt("?")])[0].text == "fine"
+    replies = model.generate([Prompt("?")] * 2)
+    assert replies[0].text == "fine"
+    assert replies[1].reason == "the budget of 18 tokens is spent (18)"  # a token each time, then 15
 
 
 @pytest.mark.parametrize(
@@ -970,6 +972,7 @@ def test_a_stream_that_is_dropped_gives_its_slot_back(server: FakeServer) -> Non
         (b'data: {"choices": [{"delta": {"content": 3}}]}\n\n', "a number where text"),
         (b'data: {"choices": [{"delta": {"refusal": "I will not."}}]}\n\n', "declined: I will not"),
         (b'data: {"choices": [{"delta": {}, "finish_reason": "content_filter"}]}\n\n', "content filter"),
+        (b'data: {"choices": [{"delta": {"content": "<think>"}}]}\n\ndata: [DONE]\n\n', "raise max_new_tokens"),
     ],
 )
 def test_a_stream_that_goes_wrong(server: FakeServer, raw: bytes, words: str) -> None:

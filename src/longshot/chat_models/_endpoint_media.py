@@ -69,13 +69,14 @@ def metadata(times: Sequence[float]) -> dict[str, Any]:
     """What vLLM is told of frames that were picked before: frames_indices / fps is each one's time in seconds.
 
     [600.0, 602.5] gives indices [600000, 602500] at 1000 a second, of a video of 605 s: the last frame is taken to
-    stay as long as the frames are apart.
+    stay as long as the frames are apart. vLLM reads the first 32 pictures unless `num_frames` says how many there are.
     """
     apart = (times[-1] - times[0]) / (len(times) - 1) if len(times) > 1 else 1.0
     duration = round(max(times[-1] + apart, 1 / _RATE), 3)
     return {
+        "num_frames": len(times),
         "frames_indices": [round(second * _RATE) for second in times],
-        "total_num_frames": max(round(duration * _RATE), round(times[-1] * _RATE) + 1),
+        "total_num_frames": max(round(duration * _RATE), round(times[-1] * _RATE) + 1, len(times)),
         "duration": duration,
         "fps": float(_RATE),
         "do_sample_frames": False,

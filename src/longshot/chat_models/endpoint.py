@@ -277,16 +277,24 @@ class Endpoint:
     def _streamed(self, messages: list[dict[str, Any]], pictures: Pictures, without: frozenset[str]) -> Iterator[str]:
         thoughts = Thoughts()
         usage: Usage | None = None
+        # What is broken off is never counted by the server: a piece is about a token.
+        begun, ended = 0, False
         body = self._body(messages, pictures, self.settings.max_new_tokens, without, streaming=True)
-        with self._server.lines(_CHAT, encoded(body)) as lines:
-            for piece in _whole(lines) if isinstance(lines, dict) else read_pieces(lines):
-                usage = piece.usage or usage
-                if piece.refusal:
-                    self._purse.pay(usage)
-                    raise Trouble(piece.refusal)
-                if shown := thoughts.feed(piece.text):
-                    yield shown
-        self._purse.pay(usage)
+        try:
+            with self._server.lines(_CHAT, encoded(body)) as lines:
+                for piece in _whole(lines) if isinstance(lines, dict) else read_pieces(lines):
+                    usage = piece.usage or usage
+                    begun += bool(piece.text)
+                    if piece.refusal:
+                        raise Trouble(piece.refusal)
+                    if shown := thoughts.feed(piece.text):
+                        yield shown
+            ended = True
+        finally:
+            if ended or usage or begun:
+                self._purse.pay(usage if ended or usage else Usage(0, begun))
+        if thoughts.unfinished:
+            raise Trouble("all the tokens of the reply were spent on thinking: raise max_new_tokens")
         if rest := thoughts.end():
             yield rest
 
