@@ -195,7 +195,7 @@ class VisionEncoder(nn.Module):
                 f"a vision tower of {width} channels: its number of heads must stand in config.json "
                 "(model.vision_encoder.num_heads) and divide them",
             )
-        # flash-attn's fused layer, which the makers trained with, has the approximate GELU; their demo has the exact one.
+        # Their demo has the exact GELU; flash-attn's fused layer, which they trained with, the approximate one.
         act = ACTIVATIONS["gelu_pytorch_tanh" if config.get("use_fused_mlp") else "gelu"]
         self.patch_embed = nn.ModuleDict({"proj": nn.Conv3d(colours, width, (1, patch, patch), (1, patch, patch))})
         self.cls_token = nn.Parameter(torch.empty(1, 1, width))
