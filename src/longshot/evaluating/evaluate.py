@@ -1,0 +1,224 @@
+"""Measure a model on a benchmark: predict, judge, score, report, in one run folder that can be gone on with.
+
+    evaluate(Order("dream-1k", model="http://127.0.0.1:8000/v1#name", data="DREAM-1K", judge="http://…#j"), "runs/a")
+
+An order is everything that a run depends on; it stands in run.json, so a run can be repeated from there alone.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from longshot import registry
+from longshot.asking import Desk
+from longshot.contracts import Loading, Progress
+from longshot.errors import UsageError
+from longshot.evaluating.judge import judge
+from longshot.evaluating.predict import Chat, Observer, Predictor, Rows, find_videos, load_benchmark, predict
+from longshot.evaluating.runs import Run, differences, manifest, missing_of
+from longshot.evaluating.score import score
+from longshot.items import Benchmark
+from longshot.models import open_chat_model, open_encoder
+from longshot.video import open_video
+
+SEED = 0
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is to be measured.
+
+    benchmark: a name, or a TOML file of the user's. model: a chat model, an encoder (for retrieval) or "observer".
+    data: the annotation, a file or a folder. videos: where the videos are; the folder of the data when empty. options:
+    of the benchmark. settings, loading: of the model. prompt, frames, height: as in `evaluating.predict.Chat`. judge: a
+    chat model that judges, where the benchmark needs one; "nli:NAME" judges offline. prompts: a folder with the judge's
+    prompts. limit: only the first items, 0 for all.
+    """
+
+    benchmark: str
+    model: str
+    data: str = ""
+    videos: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    loading: Loading = field(default_factory=Loading)
+    prompt: str = ""
+    frames: int = -1
+    height: int = 480
+    judge: str = ""
+    judge_settings: Mapping[str, Any] = field(default_factory=dict)
+    prompts: str = ""
+    limit: int = 0
+    seed: int = SEED
+
+    @classmethod
+    def of(cls, said: Mapping[str, Any]) -> Order:
+        """An order from run.json. Raises UsageError for a field that is not known."""
+        known = {one.name for one in fields(cls)}
+        strange = sorted(set(said) - known)
+        if strange:
+            raise UsageError(f"an order has no field {strange[0]!r}: there are {', '.join(sorted(known))}")
+        loading = Loading(**said.get("loading", {}))
+        return cls(**{**said, "loading": loading})
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A benchmark with its videos. missing: names that no file was found for."""
+
+    benchmark: Benchmark
+    places: Mapping[str, Path | None]
+    missing: tuple[str, ...]
+
+
+def open_order(order: Order) -> Opened:
+    """Read the annotation and look for the videos; no model is loaded. Raises UsageError, FormatError."""
+    benchmark = load_benchmark(order.benchmark, order.data or None, **order.options)
+    if order.limit:
+        benchmark = replace(benchmark, items=benchmark.items[: order.limit])
+    folder = order.videos or order.data or "."
+    places = find_videos(benchmark, folder if os.path.isdir(folder) else os.path.dirname(folder) or ".")
+    return Opened(benchmark, places, tuple(missing_of(benchmark.items, places)))
+
+
+def evaluate(
+    order: Order,
+    out: str | os.PathLike[str],
+    *,
+    shard: tuple[int, int] = (1, 1),
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Measure, and give what scores.json says. A run that is in the folder is gone on with.
+
+    With a shard of several, only predictions are made: judge and score when all shards are there.
+    """
+    opened = open_order(order)
+    benchmark, run = opened.benchmark, Run(Path(out))
+    if len(opened.missing) == len(opened.places) and opened.places:
+        raise UsageError(
+            f"none of the {len(opened.places)} videos of {benchmark.name} was found, such as "
+            f"{opened.missing[0]}; say where they are: --videos DIR"
+        )
+    with ExitStack() as stack:
+        predictor = _predictor(order, benchmark, stack, workers)
+        ids = {video: _id_of(path) for video, path in opened.places.items()}
+        said = manifest(
+            benchmark,
+            data=order.data,
+            model=predictor.source,
+            name=order.model,
+            how=predictor.how,
+            videos=ids,
+            seed=order.seed,
+        )
+        run.begin({**said, "order": _plain(order)})
+        for _ in predict(benchmark, predictor, opened.places, run, shard=shard, progress=progress):
+            pass
+    if shard[1] > 1:
+        return score(benchmark, run.rows(benchmark), seed=order.seed)
+    if benchmark.judge and order.judge:
+        judge_run(order, benchmark, run, progress=progress)
+    return score(benchmark, run.rows(benchmark), seed=order.seed, run=run)
+
+
+def judge_run(
+    order: Order, benchmark: Benchmark, run: Run, *, name: str = "", progress: Progress | None = None
+) -> None:
+    """Judge every prediction of a run. Raises UsageError for a benchmark that needs no judge."""
+    if not benchmark.judge:
+        raise UsageError(f"{benchmark.name} needs no judge")
+    prompts = Path(order.prompts) if order.prompts else None
+    judging = registry.module("judges", benchmark.judge).load(prompts=prompts)
+    with Desk(open_chat_model(order.judge, loading=order.loading, settings=order.judge_settings)) as desk:
+        for _ in judge(benchmark, run, judging, desk, name=name, progress=progress):
+            pass
+
+
+def rerun(path: str | os.PathLike[str], out: str | os.PathLike[str], *, progress: Progress | None = None) -> list[str]:
+    """Do the run of a run.json again in another folder, and say what differs between the two, one line each.
+
+    Raises FormatError for a manifest that cannot be read, UsageError when the folder is the run's own.
+    """
+    before = Run(Path(path).parent if Path(path).is_file() else Path(path))
+    if Path(out).resolve() == before.folder.resolve():
+        raise UsageError(f"{out} is the run itself: name another folder to do it again in")
+    said = before.manifest()
+    evaluate(Order.of(said["order"]), out, progress=progress)
+    after = Run(Path(out))
+    found = differences(said, after.manifest(), of=("benchmark", "model", "predict", "videos", "seed", "made_with"))
+    one, two = before.predictions(), after.predictions()
+    changed = [id for id in one if id in two and one[id].value != two[id].value]
+    if changed:
+        found.append(f"predictions: {len(changed)} of {len(one)} differ, such as {changed[0]}")
+    return found
+
+
+def benchmarks_meant(words: list[str]) -> list[str]:
+    """Names of benchmarks from names, kinds ("caption", "mc-qa") and "all", each once. Raises UsageError."""
+    known = {name.replace("_", "-"): name for name in registry.choices("benchmarks") if name != "own"}
+    found: list[str] = []
+    for word in words:
+        if word.endswith(".toml") or word in known:
+            found.append(word)
+            continue
+        kinds = [name for name in known if not name.startswith("demo-") and _kind_of(known[name]) == word]
+        if word == "all":
+            kinds = [name for name in known if not name.startswith("demo-")]
+        if not kinds:
+            raise UsageError(
+                f"no benchmark and no kind called {word!r}: there are {', '.join(sorted(known))}; kinds: caption, "
+                "retrieval, moments, mc-qa, open-qa; or all"
+            )
+        found += kinds
+    return list(dict.fromkeys(found))
+
+
+def _kind_of(file: str) -> str:
+    return str(getattr(registry.module("benchmarks", file), "KIND", ""))
+
+
+def _predictor(order: Order, benchmark: Benchmark, stack: ExitStack, workers: int | None) -> Predictor:
+    if order.model == "observer":
+        return Observer(workers)
+    if benchmark.kind == "retrieval":
+        return Rows(open_encoder(order.model, loading=order.loading), max(order.frames, 0))
+    model = open_chat_model(order.model, loading=order.loading, settings=order.settings)
+    return Chat(stack.enter_context(Desk(model)), order.prompt, order.frames, order.height)
+
+
+def _id_of(path: Path | None) -> str:
+    if path is None:
+        return ""
+    with open_video(path) as video:
+        return video.id
+
+
+def _plain(order: Order) -> dict[str, Any]:
+    said = asdict(order)
+    return {name: dict(value) if isinstance(value, Mapping) else value for name, value in said.items()}
+
+
+def states_line(states: Mapping[str, int]) -> str:
+    """The counts that are not 0, in words: 990 done, 6 failed."""
+    return ", ".join(f"{count} {state}" for state, count in states.items() if count) or "nothing"
+
+
+def shards(text: str) -> tuple[int, int]:
+    """(2, 4) of "2/4". Raises UsageError."""
+    number, _, count = text.partition("/")
+    if not (number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
+        raise UsageError(f"a shard is one of so many, such as 2/4, got {text!r}")
+    return int(number), int(count)
+
+
+def each_order(order: Order, names: list[str], out: Path) -> Iterator[tuple[Order, Path]]:
+    """One order and one folder for each benchmark: the folder itself for one, folders inside it for several."""
+    for name in names:
+        stem = Path(name).stem if name.endswith(".toml") else name
+        yield replace(order, benchmark=name), out if len(names) == 1 else out / stem
