@@ -19,7 +19,7 @@ from tests.tiny import qwen
 
 NAMES = sorted(qwen.BUILDERS)
 SYSTEM = "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n"
-PATCH = {"Qwen2-VL": 14, "Qwen2.5-VL": 14, "Qwen3-VL": 16}
+PATCH = {"Qwen2-VL": 14, "Qwen2.5-VL": 14, "Qwen3-VL": 16, "Qwen3.5": 16}
 
 
 @pytest.fixture(scope="module")
@@ -136,8 +136,9 @@ def test_qwen2_5_vl_knows_the_seconds_between_its_pairs(folder) -> None:
     assert np.abs(engine.embed([closer]) - states.numpy()).max() > 1e-4
 
 
-def test_qwen3_vl_reads_the_true_time_before_each_pair(folder) -> None:
-    engine = opened(folder("Qwen3-VL"), frame_pixels=32 * 32 * 6)
+@pytest.mark.parametrize("name", ["Qwen3-VL", "Qwen3.5"])
+def test_qwen3_vl_reads_the_true_time_before_each_pair(folder, name: str) -> None:
+    engine = opened(folder(name), frame_pixels=32 * 32 * 6)
     # Variable frame rate: pairs at (0.1 + 0.7) / 2, (5.0 + 5.33) / 2, and the last frame alone at 61.04.
     frames = clip(5, 64, 96, times=[0.1, 0.7, 5.0, 5.33, 61.04])
     pair = "<|vision_start|>" + "<|video_pad|>" * 6 + "<|vision_end|>"
@@ -233,8 +234,12 @@ def test_system_and_history_stand_around_the_first_turn(folder) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_names_of_weights_are_those_of_the_hub(folder, name: str) -> None:
     names = set(checkpoints.find(str(folder(name))).tensors())
-    picture, words = ("model.visual.", "model.language_model.") if name == "Qwen3-VL" else ("visual.", "model.")
-    assert {"lm_head.weight", f"{picture}patch_embed.proj.weight", f"{words}layers.0.self_attn.q_proj.weight"} <= names
+    picture, words = ("model.visual.", "model.language_model.") if name.startswith("Qwen3") else ("visual.", "model.")
+    assert {
+        "lm_head.weight",
+        f"{picture}patch_embed.proj.weight",
+        f"{words}layers.{3 if name == 'Qwen3.5' else 0}.self_attn.q_proj.weight",
+    } <= names
 
 
 def test_frames_are_reduced_then_thinned_and_it_says_so(folder) -> None:

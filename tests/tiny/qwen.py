@@ -140,7 +140,62 @@ def qwen3_vl(folder: Path, *, seed: int = 0) -> Path:
     )
 
 
-BUILDERS = {"Qwen2-VL": qwen2_vl, "Qwen2.5-VL": qwen2_5_vl, "Qwen3-VL": qwen3_vl}
+def qwen3_5(folder: Path, *, seed: int = 0) -> Path:
+    """`Qwen3_5ForConditionalGeneration`: three of four layers with linear attention; pictures as in Qwen3-VL."""
+    from transformers import Qwen3_5Config, Qwen3_5ForConditionalGeneration
+
+    tokenizer = _tokenizer()
+    flat = _flat(tokenizer, "", "qwen3_5_text", layers=4)
+    text = {name: flat[name] for name in flat if name not in _OUTER and name not in ("architectures", "rope_scaling")}
+    config = {
+        "architectures": ["Qwen3_5ForConditionalGeneration"],
+        "model_type": "qwen3_5",
+        **{name: flat[name] for name in _OUTER},
+        "text_config": {
+            **text,
+            "head_dim": 16,
+            "layer_types": ["linear_attention"] * 3 + ["full_attention"],
+            "linear_conv_kernel_dim": 4,
+            "linear_key_head_dim": 16,
+            "linear_num_key_heads": 2,
+            "linear_num_value_heads": 4,
+            "linear_value_head_dim": 16,
+            "rope_parameters": {
+                "mrope_interleaved": True,
+                "mrope_section": [2, 1, 1],
+                "partial_rotary_factor": 0.5,
+                "rope_theta": 10000000,
+                "rope_type": "default",
+            },
+        },
+        "vision_config": {
+            "depth": 2,
+            "hidden_act": "gelu_pytorch_tanh",
+            "hidden_size": 32,
+            "in_channels": 3,
+            "intermediate_size": 64,
+            "model_type": "qwen3_5",
+            "num_heads": 2,
+            "num_position_embeddings": 64,
+            "out_hidden_size": 64,
+            "patch_size": 16,
+            "spatial_merge_size": 2,
+            "temporal_patch_size": 2,
+        },
+    }
+    return _written(
+        folder,
+        seeded(Qwen3_5ForConditionalGeneration, Qwen3_5Config.from_dict(config), seed=seed),
+        tokenizer,
+        config,
+        processor="Qwen3VLProcessor",
+        video="Qwen3VLVideoProcessor",
+        template=_TURNS,
+        names=str,
+    )
+
+
+BUILDERS = {"Qwen2-VL": qwen2_vl, "Qwen2.5-VL": qwen2_5_vl, "Qwen3-VL": qwen3_vl, "Qwen3.5": qwen3_5}
 
 _OUTER = ("image_token_id", "video_token_id", "vision_start_token_id", "vision_end_token_id", "tie_word_embeddings")
 
