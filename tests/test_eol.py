@@ -31,7 +31,7 @@ def clip_of(count: int, *, height: int = 48, width: int = 64, seed: int = 0) -> 
 class Listening:
     """A chat model that notes what it is asked, and answers with a vector of the prompt's length."""
 
-    batch = 2
+    batch = 1
     slots = 1
     context = 0
 
@@ -97,11 +97,14 @@ def test_the_words_for_other_habits() -> None:
 
 def test_batches_keep_the_order_and_go_by_length() -> None:
     model = Listening()
-    texts = ["a" * length for length in (9, 1, 5, 3, 7)]
+    texts = ["a" * length for length in (9, 1, 5, 3, 7, 2, 4, 6, 8, 10)]
     rows = EolEncoder(model).encode_text(texts)
     alone = [EolEncoder(Listening()).encode_text([text])[0] for text in texts]
     np.testing.assert_array_equal(rows, np.stack(alone))
-    assert [[len(prompt.text.split("\n")[0]) for prompt in call] for call in model.asked] == [[1, 3], [5, 7], [9]]
+    assert [[len(prompt.text.split("\n")[0]) for prompt in call] for call in model.asked] == [
+        [1, 2, 3, 4, 5, 6, 7, 8],
+        [9, 10],
+    ]
 
 
 def test_contract(care_encoder: EolEncoder) -> None:

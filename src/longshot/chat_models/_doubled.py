@@ -11,7 +11,9 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from PIL import Image
+from torchvision.transforms.v2 import InterpolationMode, functional
 from transformers import (
     AutoTokenizer,
     Qwen2VLImageProcessor,
@@ -78,8 +80,16 @@ class DoubledDialect(Qwen2Dialect):
 
     def send(self, frames: Frames, plan: Plan) -> Sent:
         """Every frame twice, as one video, of one frame too."""
-        twice = Frames(np.repeat(frames.pixels, 2, axis=0), np.repeat(frames.times, 2))
-        sent = super().send(twice, plan)
+        # Scaled before they are doubled, as the processor would: it then finds them at their size.
+        size = self.shown(Size(*frames.pixels.shape[1:3]), plan.pixels)
+        scaled = functional.resize(
+            torch.from_numpy(np.ascontiguousarray(frames.pixels)).permute(0, 3, 1, 2),
+            list(size),
+            interpolation=InterpolationMode.BICUBIC,
+            antialias=True,
+        )
+        pixels = scaled.permute(0, 2, 3, 1).numpy()
+        sent = super().send(Frames(np.repeat(pixels, 2, axis=0), np.repeat(frames.times, 2)), plan)
         words = [{"type": "text", "text": self.between}] if self.between else []
         return sent._replace(pieces=[*sent.pieces, *words])
 

@@ -22,6 +22,8 @@ from longshot.timeline import Source
 NEEDS = ("torch", "transformers", "torchvision")
 EXTRA = "models"
 
+# Batches in one call: the model prepares the next while it works on one.
+_AT_ONCE = 8
 # Settings of a chat model that change its replies and no vector.
 _OF_REPLIES = {"max_new_tokens", "temperature", "top_p", "top_k", "repetition_penalty", "seed"}
 # What CaRe was trained to answer; other models follow it too. A vector made with other words is another vector.
@@ -93,7 +95,7 @@ class EolEncoder:
         if not prompts:
             return np.zeros((0, self.dimension), np.float32)
         order = sorted(range(len(prompts)), key=weights.__getitem__)
-        size = max(1, self.chat_model.batch)
+        size = _AT_ONCE * max(1, self.chat_model.batch)
         groups = [order[start : start + size] for start in range(0, len(order), size)]
         rows = np.concatenate([self._states.embed([prompts[place] for place in group]) for group in groups])
         back = np.empty(len(order), dtype=np.intp)
