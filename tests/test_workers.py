@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 import hashlib
 import io
@@ -18,8 +19,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
-from longshot import models, registry, workers
+from longshot import checkpoints, models, registry, workers
 from longshot.checkpoints import Checkpoint
 from longshot.contracts import ChatModel, Exchange, Finish, Frames, Loading, PictureEncoder, Prompt
 from longshot.errors import Busy, ModelError, UsageError
@@ -230,10 +232,12 @@ def test_a_worker_as_a_chat_model(worker: Worker) -> None:
         list(chat.stream(Prompt("fail")))
 
 
-def test_remote_code_needs_leave_in_a_worker_too() -> None:
+def test_remote_code_needs_leave_in_a_worker_too(tmp_path: Path) -> None:
+    save_file({"w": np.zeros(1, np.float32)}, tmp_path / "model.safetensors")
+    checkpoint = dataclasses.replace(CHECKPOINT, folder=tmp_path)
     with pytest.raises(ModelError, match=r"needs the Python files that come with it \(modeling_it.py, revision"):
-        workers.options_of(CHECKPOINT, Loading())
-    options = workers.options_of(CHECKPOINT, Loading(remote_code=True, dtype="float16"), revision="v1", more=3)
+        workers.options_of(checkpoint, Loading())
+    options = workers.options_of(checkpoint, Loading(remote_code=True, dtype="float16"), revision="v1", more=3)
     assert options == {
         "model": "somebody/something",
         "revision": "v1",
@@ -242,7 +246,7 @@ def test_remote_code_needs_leave_in_a_worker_too() -> None:
         "more": 3,
     }
     with pytest.raises(UsageError, match="quantised"):
-        workers.options_of(CHECKPOINT, Loading(remote_code=True, bits=4))
+        workers.options_of(checkpoint, Loading(remote_code=True, bits=4))
 
 
 # Environments
@@ -374,9 +378,14 @@ def test_a_family_asks_for_leave_then_for_its_environment_then_runs(
     folder.mkdir()
     config = {"architectures": [architecture], "auto_map": {"AutoModel": "owner/code--modeling_it.It"}}
     (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    (folder / "pytorch_model.bin").write_bytes(b"pickle")
     with pytest.raises(ModelError, match=r"modeling_it\.py, revision .*--remote-code"):
         models.open_encoder(str(folder))
     leave = Loading(remote_code=True)
+    with pytest.raises(ModelError, match="its weights are pickled"):
+        models.open_encoder(str(folder), loading=leave)
+    save_file({"w": np.zeros(1, np.float32)}, folder / "model.safetensors")
+    checkpoints.find.cache_clear()
     with pytest.raises(UsageError, match=f"longshot worker setup {engine}"):
         models.open_encoder(str(folder), loading=leave)
     module = registry.module("encoders", engine)

@@ -423,11 +423,13 @@ def options_of(checkpoint: Checkpoint, loading: Loading, *, revision: str = "", 
     """What a family's `load` is told: the model, where it goes, and `more`.
 
     A model from the hub goes by its id, so that the Python files of its revision are found there too. Raises UsageError
-    for quantised weights, ModelError when remote code is not allowed (the files and the revision are named).
+    for quantised weights, ModelError for weights that must not be read (pickles, torn files) and when remote code is
+    not allowed (the files and the revision are named).
     """
     checkpoint.check_code(allowed=loading.remote_code, why="it runs in a worker of its own, and there it")
     if loading.bits:
         raise UsageError(f"{checkpoint.name} runs in a worker, which loads no quantised weights: leave --bits away")
+    checkpoint.check()
     local = Path(checkpoint.name).expanduser().is_dir()
     return {
         "model": str(checkpoint.folder.resolve()) if local else checkpoint.name,
