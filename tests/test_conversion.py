@@ -18,6 +18,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from longshot import conversion
+from longshot.checkpoints import find
 from longshot.contracts import Frames, Loading
 from longshot.conversion import convert
 from longshot.errors import LongshotError, ModelError, UsageError
@@ -165,6 +166,13 @@ def _torn_inside(path: Path) -> None:
     path.write_bytes(bytes(data))
 
 
+def _over_two_disks(path: Path) -> None:
+    torch.save(weights_of(), path)
+    data = path.read_bytes()
+    locator = data.rindex(b"PK\x06\x07")
+    path.write_bytes(data[: locator + 16] + (2).to_bytes(4, "little") + data[locator + 20 :])
+
+
 MALFORMED: list[tuple[Callable[[Path], object], str]] = [
     (lambda path: path.write_bytes(b""), "is torn, or holds no weights"),
     (lambda path: path.write_text("<html>not found</html>"), "is torn, or holds no weights"),
@@ -173,6 +181,7 @@ MALFORMED: list[tuple[Callable[[Path], object], str]] = [
     (lambda path: path.write_bytes(b"PK\x03\x04" + bytes(200)), "is torn, or holds no weights"),
     (_torn, "is torn, or holds no weights"),
     (_torn_inside, "is torn, or holds no weights"),
+    (_over_two_disks, "is torn, or holds no weights .zipfiles that span multiple disks"),
     (lambda path: torch.save([torch.ones(1)], path), "holds a list, and weights by name were looked for"),
     (lambda path: torch.save(torch.ones(1), path), "holds a Tensor, and weights by name were looked for"),
     (lambda path: torch.save({}, path), "holds no weights: nothing"),
@@ -198,6 +207,19 @@ def test_what_is_no_weights_is_refused_in_one_line(tmp_path: Path, row: int) -> 
         convert(tmp_path / "model.bin", tmp_path / "new")
     assert "\n" not in str(caught.value) and "model.bin" in str(caught.value)
     assert not list((tmp_path / "new").iterdir())
+
+
+def test_a_folder_of_pickles_says_how_to_convert_it(tmp_path: Path) -> None:
+    """With a config.json or, as VideoCLIP-XL is published, without."""
+    torch.save(weights_of(), tmp_path / "VideoCLIP-XL.bin")
+    for written in (False, True):
+        if written:
+            (tmp_path / "config.json").write_text('{"architectures": ["VideoCLIP_XL"]}')
+        find.cache_clear()
+        with pytest.raises(
+            ModelError, match=rf"pickled \(VideoCLIP-XL.bin\).*longshot convert {tmp_path} {tmp_path}-safe"
+        ):
+            open_encoder(str(tmp_path))
 
 
 def test_folders_that_cannot_be_meant(tmp_path: Path) -> None:
@@ -340,8 +362,6 @@ def test_clips_words_are_those_of_open_clip(tmp_path: Path) -> None:
     )
     said = convert(tmp_path / "longclip-L.pt", tmp_path / "new")
     assert any(line.startswith("vocab.json, merges.txt: 49408 words") for line in said)
-    from longshot.checkpoints import find
-
     ours, theirs = clip_tokenizer(find(str(tmp_path / "new"))), SimpleTokenizer()
     for text in ("A man's slicing 12 tomatoes, quickly!", "naïve café, Žižek — 東京", "hello    world"):
         assert ours(text)["input_ids"] == [49406, *theirs.encode(text), 49407]

@@ -25,6 +25,8 @@ from longshot.errors import MissingPackage, ModelError
 _PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 # What sits beside weights in a pickle's clothes and is never loaded.
 _HARMLESS = re.compile(r"(training_args|optimizer|scheduler|rng_state.*|random_states.*)\.(bin|pt|pth|pkl)$")
+# Pickles are not fetched from the hub, so nothing here shows whether there are some.
+_BY_HAND = "; if the hub has pickled ones: hf download {id} --local-dir OLD, then longshot convert OLD NEW"
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?$")
 
 
@@ -76,16 +78,9 @@ class Checkpoint:
         if self.weights:
             self.tensors()
             return
-        pickled = [
-            p.name for p in sorted(self.folder.iterdir()) if p.suffix in _PICKLED and not _HARMLESS.match(p.name)
-        ]
-        if pickled:
-            raise ModelError(
-                self.name,
-                f"its weights are pickled ({_some(pickled)}), and opening those can run any program; "
-                f"convert them once: longshot convert {self.folder} {self.folder}-safe",
-            )
-        raise ModelError(self.name, f"there are no weights in {self.folder}: *.safetensors were looked for")
+        _refuse_pickles(self.folder, self.name)
+        hint = "" if Path(self.name).expanduser().is_dir() else _BY_HAND.format(id=self.name)
+        raise ModelError(self.name, f"there are no weights in {self.folder}: *.safetensors were looked for{hint}")
 
     def check_code(self, *, allowed: bool, why: str) -> None:
         """Refuse Python files beside the weights unless the user allows them. `why`: what they would be needed for."""
@@ -137,8 +132,10 @@ def _read(folder: Path, name: str) -> Checkpoint:
     config = folder / "config.json"
     marks = ("modules.json", "open_clip_config.json", "model_index.json", "config_sentence_transformers.json")
     if not config.exists() and not any((folder / mark).exists() for mark in marks):
+        _refuse_pickles(folder, name)
         held = sorted(entry.name for entry in folder.iterdir())
-        raise ModelError(name, f"is no checkpoint: it has no config.json (it holds {_some(held) or 'nothing'})")
+        hint = "" if Path(name).expanduser().is_dir() else _BY_HAND.format(id=name)
+        raise ModelError(name, f"is no checkpoint: it has no config.json (it holds {_some(held) or 'nothing'}){hint}")
     return Checkpoint(folder, name, _json(config, name) if config.exists() else {})
 
 
@@ -178,6 +175,16 @@ def _header(path: Path, name: str) -> dict[str, tuple[str, tuple[int, ...]]]:
     if 8 + length + end > size:
         raise ModelError(name, f"{path.name} is torn: {size} bytes of {8 + length + end} are there; fetch it again")
     return found
+
+
+def _refuse_pickles(folder: Path, name: str) -> None:
+    pickled = [p.name for p in sorted(folder.iterdir()) if p.suffix in _PICKLED and not _HARMLESS.match(p.name)]
+    if pickled:
+        raise ModelError(
+            name,
+            f"its weights are pickled ({_some(pickled)}), and opening those can run any program; "
+            f"convert them once: longshot convert {folder} {folder}-safe",
+        )
 
 
 def _json(path: Path, name: str) -> dict[str, Any]:
