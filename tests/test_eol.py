@@ -196,6 +196,29 @@ def test_a_newline_stands_before_the_line_once(tmp_path: Path, care_encoder: Eol
         assert after.strip() in ("ASSISTANT:", "<|im_end|>\n<|im_start|>assistant")
 
 
+@pytest.mark.parametrize(
+    ("write", "name", "line"),
+    [
+        (write_care, "CaRe-7B", eol.VIDEO),
+        (write_care, "Qwen2-VL-7B", eol.VIDEO),
+        (write_tarsier2, "Tarsier2-7b", eol.VIDEO),
+        (write_tarsier, "Tarsier-7b", eol.IMAGE),
+        (write_next_video, "LLaVA-NeXT-Video-7B", eol.IMAGE),
+    ],
+)
+def test_one_frame_is_a_video_to_the_qwens(write, name: str, line: str, tmp_path: Path) -> None:
+    options = {"architecture": "Qwen2VLForConditionalGeneration"} if name.startswith("Qwen") else {}
+    model = models.open_chat_model(str(write(tmp_path / name, **options)))
+    assert isinstance(model, HiddenStates)
+    encoder = EolEncoder(model)
+    one = clip_of(1)
+    (row,) = encoder.encode_frames([one])
+    (state,) = model.embed(
+        [Prompt(("" if name.startswith(("CaRe", "Tarsier-", "LLaVA")) else "\n") + line, frames=one)]
+    )
+    np.testing.assert_allclose(row, state / np.linalg.norm(state), atol=1e-6)
+
+
 def test_one_loaded_checkpoint_describes_and_encodes(care_folder: Path) -> None:
     captioner = models.AutoCaptioner.from_pretrained(care_folder, max_new_tokens=4)
     video = clip_of(4).pixels

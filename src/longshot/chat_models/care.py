@@ -27,7 +27,6 @@ class Care(Engine):
     """As many as it was evaluated with."""
     height = 640
     """A frame upright at 9:16 keeps 616 rows."""
-    stills_are_videos = True
     breaks_after_pictures = True
 
 

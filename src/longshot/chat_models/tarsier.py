@@ -89,7 +89,6 @@ class Tarsier2(Engine):
 
     frames = 16
     height = 720
-    stills_are_videos = True
 
 
 class Marks(NamedTuple):
