@@ -33,7 +33,7 @@ LAYERS = (
         {"segmenters", "transcribers", "readers", "describers", "chat_models", "encoders", "judges", "benchmarks"},
     ),
     ("work", {"captioning", "searching", "scaling", "evaluating"}),
-    ("doors", {"cli", "terminal", "doctor", "__init__", "__main__"}),
+    ("doors", {"cli", "cli_eval", "saying", "terminal", "doctor", "__init__", "__main__"}),
 )
 RANK = {name: rank for rank, (_, names) in enumerate(LAYERS) for name in names}
 SHELVES = {"segmenters", "transcribers", "readers", "describers", "chat_models", "encoders", "formats"} | {

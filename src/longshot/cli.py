@@ -23,10 +23,22 @@ import typer
 
 from longshot import __version__
 from longshot.errors import FormatError, LongshotError, MediaError, MissingPackage, ModelError, UsageError
+from longshot.saying import (
+    NOTHING_USABLE,
+    OK,
+    READER_GONE,
+    SOME_FAILED,
+    STOPPED,
+    USAGE,
+    ReaderGone,
+    complain,
+    debugging,
+    emit,
+    emit_drawing,
+    emit_json,
+)
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
-
     from longshot.clips import ClipRules
     from longshot.contracts import Loading
     from longshot.journal import Result, State
@@ -34,7 +46,6 @@ if TYPE_CHECKING:
     from longshot.timeline import Track
     from longshot.video import Video
 
-OK, SOME_FAILED, USAGE, NOTHING_USABLE, STOPPED, READER_GONE = 0, 1, 2, 3, 130, 141
 
 app = typer.Typer(
     name="longshot",
@@ -47,10 +58,6 @@ app = typer.Typer(
 
 # typer brings its own copy of click, and older ones use the package: either way this is the class of its errors.
 _ClickError: type[Exception] = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
-
-
-class _ReaderGone(Exception):
-    """Whoever read our output has closed it: `longshot list | head -1`."""
 
 
 # --- help texts, written once: in the verbs' own docstrings
@@ -156,7 +163,7 @@ def _is_json(asked: bool | None) -> bool:
 
 def _show_version(asked: bool) -> None:
     if asked:
-        _emit(f"longshot {__version__}\n")
+        emit(f"longshot {__version__}\n")
         raise typer.Exit(OK)
 
 
@@ -344,11 +351,11 @@ def _merge(
                 Library(output or "").save(one)
             with meter.hidden():
                 if how.json:
-                    _emit_json({"video": track.video, "name": track.name, "tracks": [*map(track_object, made)]})
+                    emit_json({"video": track.video, "name": track.name, "tracks": [*map(track_object, made)]})
                 else:
-                    _print(show(made, path=track.name), blank_before=track is not tracks[0])
+                    emit_drawing(show(made, path=track.name), blank_before=track is not tracks[0])
     if failed:
-        _complain(f"{failed} texts are not joined throughout, because answers failed; repeat the command to ask again")
+        complain(f"{failed} texts are not joined throughout, because answers failed; repeat the command to ask again")
     return SOME_FAILED if failed else OK
 
 
@@ -419,7 +426,7 @@ def _embed(
     folder = output.with_name(f"{output.name}.parts") if one_file else output
     found = gather(names, without=[folder])
     for problem in found.problems:
-        _complain(problem)
+        complain(problem)
     from longshot.models import open_encoder
 
     opened = open_encoder(encoder, loading=loading, pooling=pooling)
@@ -446,20 +453,20 @@ def _embed(
     if one_file and files:
         _join_files(files, output, folder)
     if not quiet and files:
-        _complain(f"the vectors are in {output}")
+        complain(f"the vectors are in {output}")
     return _exit_code(ends, len(found.problems))
 
 
 def _show_vectors(path: str, result: Result, how: _How) -> None:
     if how.json:
         said = {"path": path, "state": result.state.value, **(result.value or {})}
-        _emit_json(said | ({"reason": result.reason} if result.reason else {}))
+        emit_json(said | ({"reason": result.reason} if result.reason else {}))
     elif result.value:
         from longshot.terminal import plain
 
-        _emit(f"{plain(path)}: {result.value['vectors']} vectors of {result.value['dimension']} numbers\n")
+        emit(f"{plain(path)}: {result.value['vectors']} vectors of {result.value['dimension']} numbers\n")
     if result.reason:
-        _complain(result.reason)
+        complain(result.reason)
 
 
 def _join_files(files: Sequence[Path], output: Path, folder: Path) -> None:
@@ -586,7 +593,7 @@ def _over(
     ours = [how.out, how.out / "clips", how.out / "tracks"] if how.out else []
     found = gather(names, sound=name == "transcribe", without=ours)
     for problem in found.problems:
-        _complain(problem)
+        complain(problem)
     ends: Counter[State] = Counter()
     with Meter(_title(verb, found.paths), quiet=how.quiet) as meter:
         results = each(verb, found.paths, out=how.out, workers=how.workers, seconds=how.seconds, progress=meter)
@@ -610,16 +617,16 @@ def _show(done: Done, how: _How, *, first: bool) -> None:
     from longshot.terminal import show
 
     if how.json:
-        _emit_json(_object_of(done))
+        emit_json(_object_of(done))
     if done.state is not State.DONE:
-        _complain(done.reason)
-        if done.trace and _debugging():
+        complain(done.reason)
+        if done.trace and debugging():
             sys.stderr.write(done.trace)
         return
     if done.damage and how.json and not how.quiet:
-        _complain(f"{done.path}: damaged: {done.damage}")
+        complain(f"{done.path}: damaged: {done.damage}")
     if not how.json:
-        _print(show(done.tracks, record=done.record, path=done.path, damage=done.damage), blank_before=not first)
+        emit_drawing(show(done.tracks, record=done.record, path=done.path, damage=done.damage), blank_before=not first)
 
 
 def _object_of(done: Done) -> dict[str, Any]:
@@ -648,7 +655,7 @@ def _sum_up(ends: Counter[State], skipped: Sequence[str], how: _How) -> None:
     if how.out and ends[State.DONE]:
         parts.append(f"the tracks are in {how.out / 'tracks'}")
     if parts:
-        _complain("; ".join(parts))
+        complain("; ".join(parts))
 
 
 def _files(count: int) -> str:
@@ -703,10 +710,10 @@ def _export(
         if not os.path.exists(source):
             raise MediaError(source, "there is no such file or folder")
     if output is None:
-        _emit(_one_export(sources, to, level))
+        emit(_one_export(sources, to, level))
         return OK
     for path in export_files(sources, output, to, level=level):
-        _emit(f"{path}\n")
+        emit(f"{path}\n")
     return OK
 
 
@@ -744,21 +751,21 @@ def _probe(names: Names, as_json: AsJson = None) -> int:
 
     found = gather(names, sound=True)
     for problem in found.problems:
-        _complain(problem)
+        complain(problem)
     good = 0
     for path in found.paths:
         try:
             with open_video(path) as video:
                 header = _header(video)
         except MediaError as error:
-            _complain(str(error))
+            complain(str(error))
             if _is_json(as_json):
-                _emit_json({"path": path, "state": "unreadable", "reason": str(error)})
+                emit_json({"path": path, "state": "unreadable", "reason": str(error)})
             continue
         if _is_json(as_json):
-            _emit_json({"path": path, "state": "done", **header})
+            emit_json({"path": path, "state": "done", **header})
         else:
-            _print(facts(_header_rows(header), title=path), blank_before=good > 0)
+            emit_drawing(facts(_header_rows(header), title=path), blank_before=good > 0)
         good += 1
     if good == len(found.paths) and not found.problems:
         return OK
@@ -833,7 +840,7 @@ def _list(
     kinds = [family for name in shelves for family in registry.families(name)] if shelf else []
     if _is_json(as_json):
         for choice in found:
-            _emit_json(
+            emit_json(
                 {
                     "shelf": choice.shelf,
                     "name": choice.name,
@@ -844,13 +851,13 @@ def _list(
                 }
             )
         for family in kinds:
-            _emit_json({"family": family.name, **asdict(family), "name": family.engine})
+            emit_json({"family": family.name, **asdict(family), "name": family.engine})
         return OK
     from longshot.terminal import families, parts
 
-    _print(parts((choice.shelf, choice.name, choice.summary, choice.install) for choice in found))
+    emit_drawing(parts((choice.shelf, choice.name, choice.summary, choice.install) for choice in found))
     if kinds:
-        _print(families(kinds))
+        emit_drawing(families(kinds))
     return OK
 
 
@@ -882,9 +889,9 @@ def _doctor(
         found = list(examine(progress=meter))
     if _is_json(as_json):
         for part in found:
-            _emit_json({"part": part.name, "works": part.works, "detail": part.detail, "advice": part.advice})
+            emit_json({"part": part.name, "works": part.works, "detail": part.detail, "advice": part.advice})
     else:
-        _print(checks((part.name, part.works, part.detail, part.advice) for part in found))
+        emit_drawing(checks((part.name, part.works, part.detail, part.advice) for part in found))
     return OK
 
 
@@ -904,7 +911,7 @@ def _convert(
     from longshot.conversion import convert
 
     for line in convert(old, new):
-        _emit(f"{line}\n")
+        emit(f"{line}\n")
     return OK
 
 
@@ -920,9 +927,9 @@ def _worker_list(as_json: AsJson = None) -> int:
     for name in names():
         ready = installed(name)
         if _is_json(as_json):
-            _emit_json({"name": name, "ready": ready, "folder": str(folder_of(name))})
+            emit_json({"name": name, "ready": ready, "folder": str(folder_of(name))})
         else:
-            _emit(f"{name}  {'ready' if ready else 'not set up; longshot worker setup ' + name}\n")
+            emit(f"{name}  {'ready' if ready else 'not set up; longshot worker setup ' + name}\n")
     return OK
 
 
@@ -930,7 +937,7 @@ def _worker_list(as_json: AsJson = None) -> int:
 def _worker_setup(name: WorkerName) -> int:
     from longshot.workers import setup
 
-    _emit(f"{setup(name, progress=_complain)}\n")
+    emit(f"{setup(name, progress=complain)}\n")
     return OK
 
 
@@ -938,7 +945,7 @@ def _worker_setup(name: WorkerName) -> int:
 def _worker_remove(name: WorkerName) -> int:
     from longshot.workers import remove
 
-    _complain(f"{name} is removed" if remove(name) else f"{name} was not set up")
+    complain(f"{name} is removed" if remove(name) else f"{name} was not set up")
     return OK
 
 
@@ -951,67 +958,14 @@ def _clock(name: str, sets: Sequence[str], how: _How, remote_code: bool) -> int:
     readings = clock_check(open_chat_model(name, loading=loading, settings=settings))
     if how.json:
         for one in readings:
-            _emit_json({**asdict(one), "error": one.error})
+            emit_json({**asdict(one), "error": one.error})
         return OK
     for one in readings:
         said = "no answer" if one.answered is None else f"{one.answered:g} s"
-        _emit(f"{one.kind:5}  shown at {one.true:4.1f} s  answered {said}\n")
+        emit(f"{one.kind:5}  shown at {one.true:4.1f} s  answered {said}\n")
     for kind in ("read", "place"):
-        _emit(f"{kind:5}  {summary(readings, kind)}\n")
+        emit(f"{kind:5}  {summary(readings, kind)}\n")
     return OK
-
-
-# --- in and out
-
-
-def _emit(text: str) -> None:
-    """Write to stdout, at once and as UTF-8, whatever the locale says. Raises _ReaderGone when nobody reads it."""
-    try:
-        binary = getattr(sys.stdout, "buffer", None)
-        if binary is None:
-            sys.stdout.write(text)
-        else:
-            sys.stdout.flush()
-            binary.write(text.encode("utf-8", "replace"))
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # Python flushes stdout once more at its end, and would complain there.
-        with suppress(OSError, ValueError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise _ReaderGone from None
-
-
-def _emit_json(value: Mapping[str, Any]) -> None:
-    _emit(_as_json(value) + "\n")
-
-
-def _as_json(value: Mapping[str, Any]) -> str:
-    from longshot.formats._header import dump
-
-    return dump(value)
-
-
-def _print(what: RenderableType, *, blank_before: bool = False) -> None:
-    from longshot.terminal import console_for
-
-    console = console_for(sys.stdout)
-    with console.capture() as captured:
-        console.print(what)
-    # Columns are filled up with blanks, which nobody wants in a file.
-    lines = [line.rstrip() if not console.is_terminal else line for line in captured.get().splitlines()]
-    _emit("\n" * blank_before + "\n".join(lines) + "\n")
-
-
-def _complain(message: str) -> None:
-    """One line on stderr, with our name before it."""
-    line = re.sub(r"[\x00-\x1f\x7f-\x9f]", "\N{REPLACEMENT CHARACTER}", " ".join(message.split()))
-    with suppress(OSError, ValueError):
-        sys.stderr.write(f"longshot: {line}\n")
-        sys.stderr.flush()
-
-
-def _debugging() -> bool:
-    return os.environ.get("LONGSHOT_DEBUG", "") not in ("", "0")
 
 
 _CODES: tuple[tuple[type[LongshotError], int], ...] = (
@@ -1031,22 +985,22 @@ def run(arguments: Sequence[str]) -> int:
             raise KeyboardInterrupt
         return code if arguments else USAGE
     except _ClickError as error:
-        _complain(f"{error.format_message().rstrip('.')}; see: longshot --help")  # type: ignore[attr-defined]
+        complain(f"{error.format_message().rstrip('.')}; see: longshot --help")  # type: ignore[attr-defined]
         return USAGE
     except LongshotError as error:
-        if _debugging():
+        if debugging():
             traceback.print_exc()
-        _complain(str(error))
+        complain(str(error))
         return next((code for kind, code in _CODES if isinstance(error, kind)), SOME_FAILED)
-    except _ReaderGone:
+    except ReaderGone:
         return READER_GONE
     except (typer.Abort, KeyboardInterrupt):
-        _complain("stopped; what is done is kept")
+        complain("stopped; what is done is kept")
         return STOPPED
     except Exception as error:
-        if _debugging():
+        if debugging():
             traceback.print_exc()
-        _complain(f"{type(error).__name__}: {error} (this is a bug in longshot; LONGSHOT_DEBUG=1 shows where)")
+        complain(f"{type(error).__name__}: {error} (this is a bug in longshot; LONGSHOT_DEBUG=1 shows where)")
         return SOME_FAILED
 
 
