@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from longshot import __version__
+from longshot import __version__, cli_eval
 from longshot.errors import FormatError, LongshotError, MediaError, MissingPackage, ModelError, UsageError
 from longshot.saying import (
     NOTHING_USABLE,
@@ -37,10 +37,10 @@ from longshot.saying import (
     emit_drawing,
     emit_json,
 )
+from longshot.settings import loading_of
 
 if TYPE_CHECKING:
     from longshot.clips import ClipRules
-    from longshot.contracts import Loading
     from longshot.journal import Result, State
     from longshot.scaling.verbs import Done, ModelChoice, Verb
     from longshot.timeline import Track
@@ -340,7 +340,7 @@ def _merge(
         raise UsageError("merge asks a model: say which, with --model NAME")
     tracks = _tracks_of(sources, level)
     how = _how(output, as_json, quiet, device, None, None)
-    loading, settings = _loading(sets or (), how.device, remote_code)
+    loading, settings = loading_of(sets or (), how.device, remote_code)
     folder = (output or _cache_folder()) / "answers"
     with Desk(open_chat_model(model, loading=loading, settings=settings)) as desk, Meter("merge", quiet=quiet) as meter:
         failed = 0
@@ -419,7 +419,7 @@ def _embed(
     wanted = _every(every)
     check_every(wanted)
     how = _how(output, as_json, quiet, device, workers, time_limit)
-    loading, rest = _loading(sets or (), how.device, remote_code)
+    loading, rest = loading_of(sets or (), how.device, remote_code)
     if rest:
         raise UsageError(f"an encoder has no setting {next(iter(rest))!r}: there are dtype, attention, bits, batch")
     one_file = output.suffix == ".parquet"
@@ -502,35 +502,10 @@ def _model(
         raise UsageError(f"--model tells by itself, and --describer {describer} would too: leave one of them out")
     if frames < -1:
         raise UsageError(f"--frames is a number from 0 up, or -1 to choose, got {frames}")
-    loading, settings = _loading(sets, how.device, remote_code)
+    loading, settings = loading_of(sets, how.device, remote_code)
     from longshot.scaling.verbs import ModelChoice
 
     return ModelChoice(name, loading, settings, prompt, frames, "" if how.out else str(_cache_folder() / "answers"))
-
-
-def _loading(sets: Sequence[str], device: str, remote_code: bool) -> tuple[Loading, dict[str, Any]]:
-    """`--set` sorted into how a checkpoint is loaded and how it generates."""
-    from longshot.contracts import Loading
-
-    settings = dict(map(_setting, sets))
-    how = {name: settings.pop(name) for name in ("dtype", "attention", "bits", "batch") if name in settings}
-    for name in ("bits", "batch"):
-        if not isinstance(how.get(name, 0), int):
-            raise UsageError(f"--set {name}= is a whole number, got {how[name]}")
-    return Loading(device=device or "auto", remote_code=remote_code, **how), settings
-
-
-def _setting(text: str) -> tuple[str, Any]:
-    """("temperature", 0.7) of "temperature=0.7": numbers and true/false as such, the rest as text."""
-    name, equals, value = text.partition("=")
-    if not equals or not re.fullmatch(r"[A-Za-z_][\w.]*", name):
-        raise UsageError(f"--set takes KEY=VALUE such as max_new_tokens=200, got {text!r}")
-    if value.casefold() in ("true", "false"):
-        return name, value.casefold() == "true"
-    for kind in (int, float):
-        with suppress(ValueError):
-            return name, kind(value)
-    return name, value
 
 
 def _cache_folder() -> Path:
@@ -954,7 +929,7 @@ def _clock(name: str, sets: Sequence[str], how: _How, remote_code: bool) -> int:
     from longshot.clock_check import clock_check, summary
     from longshot.models import open_chat_model
 
-    loading, settings = _loading(sets, how.device, remote_code)
+    loading, settings = loading_of(sets, how.device, remote_code)
     readings = clock_check(open_chat_model(name, loading=loading, settings=settings))
     if how.json:
         for one in readings:
@@ -967,6 +942,8 @@ def _clock(name: str, sets: Sequence[str], how: _How, remote_code: bool) -> int:
         emit(f"{kind:5}  {summary(readings, kind)}\n")
     return OK
 
+
+app.registered_commands += cli_eval.app.registered_commands
 
 _CODES: tuple[tuple[type[LongshotError], int], ...] = (
     (UsageError, USAGE),

@@ -76,11 +76,15 @@ class Opened:
     missing: tuple[str, ...]
 
 
+def open_benchmark(order: Order) -> Benchmark:
+    """The benchmark of an order, as much of it as is wanted. Raises UsageError, FormatError."""
+    benchmark = load_benchmark(order.benchmark, order.data or None, **order.options)
+    return replace(benchmark, items=benchmark.items[: order.limit]) if order.limit else benchmark
+
+
 def open_order(order: Order) -> Opened:
     """Read the annotation and look for the videos; no model is loaded. Raises UsageError, FormatError."""
-    benchmark = load_benchmark(order.benchmark, order.data or None, **order.options)
-    if order.limit:
-        benchmark = replace(benchmark, items=benchmark.items[: order.limit])
+    benchmark = open_benchmark(order)
     folder = order.videos or order.data or "."
     places = find_videos(benchmark, folder if os.path.isdir(folder) else os.path.dirname(folder) or ".")
     return Opened(benchmark, places, tuple(missing_of(benchmark.items, places)))

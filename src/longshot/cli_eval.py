@@ -1,0 +1,330 @@
+"""The commands that measure: eval, score, judge, compare, report, rerun. `cli` adds them to its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from longshot.errors import UsageError
+from longshot.saying import OK, SOME_FAILED, complain, emit, emit_drawing, emit_json
+
+if TYPE_CHECKING:
+    from longshot.evaluating.evaluate import Order
+    from longshot.items import Benchmark
+
+app = typer.Typer()
+
+Data = Annotated[
+    str,
+    typer.Option("--data", "-d", metavar="PATH", help="The official annotation: a file, or the folder that holds it."),
+]
+Videos = Annotated[str, typer.Option(metavar="DIR", help="Where the videos are; the folder of the data when not said.")]
+Options = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--option", metavar="KEY=VALUE", help="Of the benchmark: task=temporal, split=test.", show_default=False
+    ),
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Of the model, as in describe.", show_default=False),
+]
+AsJson = Annotated[bool | None, typer.Option("--json/--no-json", help="JSON; by default when stdout is no terminal.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing on stderr but what went wrong.")]
+JudgeName = Annotated[
+    str,
+    typer.Option("--judge", metavar="NAME", help="A chat model or server that judges, where the benchmark needs one."),
+]
+JudgeSettings = Annotated[
+    list[str] | None, typer.Option("--judge-set", metavar="KEY=VALUE", help="Of the judge.", show_default=False)
+]
+Prompts = Annotated[str, typer.Option(metavar="DIR", help="A folder with prompts that replace the judge's own.")]
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.")]
+
+
+@app.command(
+    "eval",
+    help="Measure a model: predict, judge, score and report, in a folder that can be gone on with after a kill.",
+    short_help="Measure a model on benchmarks.",
+)
+def _eval(
+    benchmarks: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="BENCHMARK...",
+            help="Names, kinds (caption, retrieval, moments, mc-qa, open-qa), all, or a TOML file of yours.",
+        ),
+    ],
+    model: Annotated[
+        str, typer.Option("--model", "-m", metavar="NAME", help="A chat model, an encoder for retrieval, or observer.")
+    ] = "observer",
+    data: Data = "",
+    videos: Videos = "",
+    output: Annotated[Path | None, typer.Option("--output", "-o", metavar="RUN", help="The folder of the run.")] = None,
+    judge: JudgeName = "",
+    judge_sets: JudgeSettings = None,
+    prompts: Prompts = "",
+    prompt: Annotated[str, typer.Option(metavar="NAME", help="What is asked; the benchmark's own when not said.")] = "",
+    frames: Annotated[int, typer.Option(metavar="N", help="Frames a video; -1 for the benchmark's protocol.")] = -1,
+    options: Options = None,
+    sets: Settings = None,
+    device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
+    remote_code: Annotated[bool, typer.Option("--remote-code", help="Run the Python files of the checkpoint.")] = False,
+    limit: Annotated[int, typer.Option(metavar="N", help="Only the first items; 0 for all.")] = 0,
+    shard: Annotated[
+        str, typer.Option(metavar="I/N", help="Only this part of the items, beside other processes.")
+    ] = "1/1",
+    seed: Annotated[int, typer.Option(metavar="N", help="Of the resampling behind the intervals.")] = 0,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Only say what it would take, and which difference would show.")
+    ] = False,
+    as_json: AsJson = None,
+    quiet: Quiet = False,
+) -> int:
+    from longshot.evaluating.evaluate import Order, benchmarks_meant, each_order, evaluate, open_order, shards
+    from longshot.terminal import Meter, plain
+
+    loading, settings = _loading(sets or (), device, remote_code)
+    order = Order(
+        benchmark="",
+        model=model,
+        data=data,
+        videos=videos,
+        options=_pairs(options or ()),
+        settings=settings,
+        loading=loading,
+        prompt=prompt,
+        frames=frames,
+        judge=judge,
+        judge_settings=_pairs(judge_sets or ()),
+        prompts=prompts,
+        limit=limit,
+        seed=seed,
+    )
+    names = benchmarks_meant(benchmarks)
+    if plan:
+        return _plan(order, names, as_json)
+    if output is None:
+        raise UsageError("a run needs a folder to be kept in: say which, with -o RUN")
+    failed = 0
+    for one, folder in each_order(order, names, output):
+        opened = open_order(one)
+        if opened.missing and not quiet:
+            some = ", ".join(map(plain, opened.missing[:3])) + (", …" if len(opened.missing) > 3 else "")
+            complain(f"{one.benchmark}: {len(opened.missing)} of {len(opened.places)} videos are missing: {some}")
+        if opened.benchmark.judge and not one.judge and not quiet:
+            complain(f"{one.benchmark}: its scores need a judge: add --judge, or later: longshot judge {folder}")
+        with Meter(f"eval {one.benchmark}", quiet=quiet) as meter:
+            said = evaluate(one, folder, shard=shards(shard), progress=meter)
+        _show(said, as_json)
+        failed += said["states"]["failed"]
+        if shards(shard)[1] == 1:
+            _write_report(folder, opened.benchmark, opened.places)
+    return SOME_FAILED if failed else OK
+
+
+@app.command(
+    "score",
+    help="Scores of a run, or of predictions from any program: no model, no network, no GPU.",
+    short_help="Scores of predictions, without a model.",
+)
+def _score(
+    source: Annotated[Path, typer.Argument(metavar="PREDICTIONS", help="A run, or a file of predictions.")],
+    benchmark: Annotated[str, typer.Option("--benchmark", "-b", metavar="NAME", help="A name, or a TOML file.")] = "",
+    data: Data = "",
+    options: Options = None,
+    seed: Annotated[int, typer.Option(metavar="N", help="Of the resampling behind the intervals.")] = 0,
+    as_json: AsJson = None,
+    quiet: Quiet = False,
+) -> int:
+    from longshot.evaluating.exchange import read_predictions
+    from longshot.evaluating.predict import load_benchmark
+    from longshot.evaluating.score import score
+    from longshot.items import Row
+
+    if source.is_dir():
+        opened, run = _run_of(source)
+        _show(score(opened, run.rows(opened), seed=seed, run=run), as_json)
+        return OK
+    if not benchmark:
+        raise UsageError("a file of predictions does not say what was asked: add --benchmark NAME --data TRUTH")
+    read = load_benchmark(benchmark, data or None, **_pairs(options or ()))
+    found, problems = read_predictions(source, read)
+    for problem in problems if not quiet else ():
+        complain(problem)
+    _show(score(read, [Row(item, found.get(item.id)) for item in read.items], seed=seed), as_json)
+    return OK
+
+
+@app.command(
+    "judge",
+    help="Ask a judge about the predictions of a run, and score it; several judges may lie side by side.",
+    short_help="Judge the predictions of a run.",
+)
+def _judge(
+    run: RunFolder,
+    judge: JudgeName = "",
+    judge_sets: JudgeSettings = None,
+    prompts: Prompts = "",
+    name: Annotated[
+        str, typer.Option(metavar="NAME", help="Keep these verdicts beside others, as verdicts.NAME.jsonl.")
+    ] = "",
+    agreement: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--agreement", metavar="NAME", help="Instead: how far judges of these names agree.", show_default=False
+        ),
+    ] = None,
+    as_json: AsJson = None,
+    quiet: Quiet = False,
+) -> int:
+    from dataclasses import replace
+
+    from longshot.evaluating.agree import agreement as agree
+    from longshot.evaluating.evaluate import Order, judge_run
+    from longshot.evaluating.score import score
+    from longshot.terminal import Meter
+
+    benchmark, there = _run_of(run)
+    if agreement:
+        for row in agree(benchmark, there, agreement):
+            emit_json(row)
+        return OK
+    if not judge:
+        raise UsageError("judging needs a judge: say which, with --judge NAME")
+    order = replace(
+        Order.of(there.manifest()["order"]), judge=judge, judge_settings=_pairs(judge_sets or ()), prompts=prompts
+    )
+    with Meter("judge", quiet=quiet) as meter:
+        judge_run(order, benchmark, there, name=name, progress=meter)
+    said = score(benchmark, there.rows(benchmark), seed=order.seed, run=None if name else there)
+    _show(said, as_json)
+    return SOME_FAILED if said["states"]["failed"] else OK
+
+
+@app.command("compare", help="Two runs of one benchmark, item by item: is the difference real?")
+def _compare(
+    one: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.")],
+    two: Annotated[Path, typer.Argument(metavar="OTHER", help="The folder of another.")],
+    seed: Annotated[int, typer.Option(metavar="N", help="Of the resampling.")] = 0,
+    as_json: AsJson = None,
+) -> int:
+    from longshot.evaluating.compare import compare
+    from longshot.terminal import compared
+
+    benchmark, first = _run_of(one)
+    rows = compare(benchmark, first, _run_of(two)[1], seed=seed)
+    if _json(as_json):
+        for row in rows:
+            emit_json(asdict(row))
+    else:
+        emit_drawing(compared(rows, str(one), str(two)))
+    return OK
+
+
+@app.command("report", help="Write a run as one HTML page that needs nothing else, alone or beside another run.")
+def _report(
+    run: RunFolder,
+    against: Annotated[Path | None, typer.Option(metavar="RUN", help="Another run, side by side.")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="The page; report.html in the run when not said."),
+    ] = None,
+) -> int:
+    from longshot.evaluating.evaluate import Order, open_order
+
+    benchmark, there = _run_of(run)
+    places = open_order(Order.of(there.manifest()["order"])).places
+    emit(f"{_write_report(run, benchmark, places, against=against, output=output)}\n")
+    return OK
+
+
+@app.command("rerun", help="Do a run again from its run.json, and name what differs.")
+def _rerun(
+    manifest: Annotated[Path, typer.Argument(metavar="RUN", help="A run, or its run.json.")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="RUN", help="The folder of the new run.")
+    ] = None,
+    quiet: Quiet = False,
+) -> int:
+    from longshot.evaluating.evaluate import rerun
+    from longshot.terminal import Meter
+
+    if output is None:
+        raise UsageError("the new run needs a folder: say which, with -o RUN")
+    with Meter("rerun", quiet=quiet) as meter:
+        found = rerun(manifest, output, progress=meter)
+    for line in found or ["nothing differs"]:
+        emit(f"{line}\n")
+    return OK
+
+
+def _run_of(folder: Path) -> tuple[Benchmark, Any]:
+    """The benchmark and the run of a folder."""
+    from longshot.evaluating.evaluate import Order, open_benchmark
+    from longshot.evaluating.runs import Run
+
+    run = Run(folder)
+    return open_benchmark(Order.of(run.manifest()["order"])), run
+
+
+def _write_report(
+    folder: Path,
+    benchmark: Benchmark,
+    places: Mapping[str, Path | None],
+    *,
+    against: Path | None = None,
+    output: Path | None = None,
+) -> Path:
+    from longshot.evaluating.report import report
+    from longshot.evaluating.runs import Run
+    from longshot.library import write_text
+
+    page = output or folder / "report.html"
+    other = Run(against) if against else None
+    write_text(page, report(benchmark, Run(folder), other=other, places=places, page=page))
+    return page
+
+
+def _show(said: Mapping[str, Any], as_json: bool | None) -> None:
+    from longshot.terminal import scores
+
+    if _json(as_json):
+        emit_json(said)
+    else:
+        emit_drawing(scores(said))
+
+
+def _plan(order: Order, names: Sequence[str], as_json: bool | None) -> int:
+    from longshot.evaluating.evaluate import each_order
+    from longshot.evaluating.plan import plan
+
+    for one, _ in each_order(order, list(names), Path()):
+        said = asdict(plan(one))
+        if _json(as_json):
+            emit_json(said)
+        else:
+            emit("".join(f"{name.replace('_', ' ')}: {value}\n" for name, value in said.items()))
+    return OK
+
+
+def _json(asked: bool | None) -> bool:
+    import sys
+
+    return not sys.stdout.isatty() if asked is None else asked
+
+
+def _loading(sets: Sequence[str], device: str, remote_code: bool) -> tuple[Any, dict[str, Any]]:
+    from longshot.settings import loading_of
+
+    return loading_of(sets, device, remote_code)
+
+
+def _pairs(texts: Sequence[str]) -> dict[str, Any]:
+    from longshot.settings import setting
+
+    return dict(map(setting, texts))

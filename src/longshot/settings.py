@@ -1,0 +1,34 @@
+"""Options as people write them, KEY=VALUE, sorted into how a model is loaded and how it generates."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+from longshot.contracts import Loading
+from longshot.errors import UsageError
+
+
+def loading_of(sets: Sequence[str], device: str, remote_code: bool) -> tuple[Loading, dict[str, Any]]:
+    """`--set` sorted into how a checkpoint is loaded and how it generates."""
+    settings = dict(map(setting, sets))
+    how = {name: settings.pop(name) for name in ("dtype", "attention", "bits", "batch") if name in settings}
+    for name in ("bits", "batch"):
+        if not isinstance(how.get(name, 0), int):
+            raise UsageError(f"--set {name}= is a whole number, got {how[name]}")
+    return Loading(device=device or "auto", remote_code=remote_code, **how), settings
+
+
+def setting(text: str) -> tuple[str, Any]:
+    """("temperature", 0.7) of "temperature=0.7": numbers and true/false as such, the rest as text."""
+    name, equals, value = text.partition("=")
+    if not equals or not re.fullmatch(r"[A-Za-z_][\w.]*", name):
+        raise UsageError(f"--set takes KEY=VALUE such as max_new_tokens=200, got {text!r}")
+    if value.casefold() in ("true", "false"):
+        return name, value.casefold() == "true"
+    for kind in (int, float):
+        with suppress(ValueError):
+            return name, kind(value)
+    return name, value
