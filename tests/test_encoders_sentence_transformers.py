@@ -40,12 +40,15 @@ def test_texts_are_the_mean_of_their_tokens(tmp_path: Path, caplog: pytest.LogCa
     assert "prompt" not in encoder.source.settings
 
 
-def test_its_own_prompt_is_put_before_texts_and_recorded(tmp_path: Path) -> None:
+def test_its_own_prompt_is_put_before_texts_and_recorded(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     folder = tiny.write_texts(tmp_path, prompt="sentence: ")
     encoder = sentence_transformers.load(str(folder), loading=ON_CPU)
     w = plain.weights_of(folder)
     np.testing.assert_allclose(encoder.encode_text(["a man"])[0], bert_row(w, "sentence: a man"), atol=1e-5)
     assert encoder.source.settings["prompt"] == "sentence: "
+    assert "longer than" not in caplog.text
+    encoder.encode_text(["a man in smoke at the table"])  # with the prompt and two marks more than 32 letters
+    assert "1 of 1 texts are longer than its 32 tokens" in caplog.text
 
 
 def test_one_for_texts_refuses_frames_in_one_line(tmp_path: Path) -> None:

@@ -24,6 +24,8 @@ from longshot.tensors import device_of, dtype_of, in_halves
 from longshot.timeline import Source
 
 Item = TypeVar("Item")
+# Tokens that tokenizers put around a text, at most.
+_MARKS = 4
 # Pictures scaled at once: on a GPU that is done in float32, four times the memory of the pictures.
 _SCALED = 16
 _log = logging.getLogger(__name__)
@@ -99,8 +101,9 @@ class PicturesEncoder:
         return np.stack([policies.pool(part, self.pooling) for part in parts]) if parts else rows
 
     def _say_cut(self, texts: Sequence[str]) -> None:
-        # No tokenizer makes more than a token a byte, and two mark the ends: shorter texts need no count.
-        near = [text for text in texts if len(text.encode("utf-8", "replace")) + 2 > self.text_limit > 0]
+        # No tokenizer makes more than a token a byte, and a few mark the ends: shorter texts need no count.
+        room = self.text_limit - _MARKS - len(str(self.source.settings.get("prompt", "")).encode())
+        near = [text for text in texts if self.text_limit and len(text.encode("utf-8", "replace")) > room]
         cut = sum(tokens > self.text_limit for tokens in self._towers.count(near)) if near else 0
         if cut:
             _log.warning(
