@@ -1,6 +1,6 @@
 # Everything sets itself up: `make demo` and `make test` need only make and Python 3.11 or newer.
 #
-#   make setup      .venv with Longshot and all that its tests need (nothing to do when it is fresh)
+#   make setup      .venv with Longshot and all that its tests need: PyTorch too, some 6 GB (nothing to do when it is fresh)
 #   make demo       the time-coded outline of the bundled sample; its files in demo/
 #   make test       lint, format, types, tests
 #   make test-all   the same with the slow tests
@@ -14,11 +14,18 @@
 BIN := .venv/bin
 # Keyed on content, so that a fresh checkout or a touched file does not call pip again.
 STAMP := .venv/.ready-$(shell cksum < pyproject.toml | cut -d' ' -f1)
+LIGHT_STAMP := $(subst ready,light,$(STAMP))
 BENCH_STAMP := $(STAMP)-bench
 
 setup: $(STAMP)
 
-$(STAMP):
+$(STAMP): $(LIGHT_STAMP)
+	@echo 'make: installing what the tests need into .venv, once' >&2
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@rm -f .venv/.ready-*
+	@touch $(LIGHT_STAMP) $@
+
+$(LIGHT_STAMP):
 	@if ! $(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
 	    for candidate in $${PYTHON:-} python3 python3.14 python3.13 python3.12 python3.11 python; do \
 	        if $$candidate -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then found=$$candidate; break; fi; \
@@ -29,11 +36,11 @@ $(STAMP):
 	    $$found -m venv --clear .venv || { echo "make: $$found cannot make a venv; on Debian or Ubuntu: apt install python3-venv" >&2; exit 1; }; \
 	fi
 	@echo 'make: installing into .venv, once' >&2
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
-	@rm -f .venv/.ready-*
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[ocr,sphinx]'
+	@rm -f .venv/.ready-* .venv/.light-*
 	@touch $@
 
-demo: setup
+demo: $(LIGHT_STAMP)
 	@$(BIN)/python -m longshot recap samples/longshot-demo.mp4 -o demo --no-json
 
 lint: setup
