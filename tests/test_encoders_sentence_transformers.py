@@ -47,7 +47,7 @@ def test_its_own_prompt_is_put_before_texts_and_recorded(tmp_path: Path, caplog:
     np.testing.assert_allclose(encoder.encode_text(["a man"])[0], bert_row(w, "sentence: a man"), atol=1e-5)
     assert encoder.source.settings["prompt"] == "sentence: "
     assert "longer than" not in caplog.text
-    encoder.encode_text(["a man in smoke at the table"])  # with the prompt and two marks more than 32 letters
+    encoder.encode_text(["a man in smoke at the tables"])  # with the prompt and two marks more than 32 letters
     assert "1 of 1 texts are longer than its 32 tokens" in caplog.text
 
 
