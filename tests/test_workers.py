@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import gc
 import hashlib
@@ -285,6 +286,12 @@ def test_every_lock_pins_and_has_its_family() -> None:
         assert all(line.split(";")[0].count("==") == 1 for line in pins)
         assert any(line.startswith("numpy==") for line in pins)
         assert (workers.ENVIRONMENTS / f"{name}.py").exists()
+
+
+def test_what_runs_in_a_worker_is_python_3_9() -> None:
+    for path in workers.ENVIRONMENTS.glob("*.py"):
+        tree = ast.parse(path.read_text(encoding="utf-8"), feature_version=(3, 9))
+        assert any(isinstance(node, ast.ImportFrom) and node.module == "__future__" for node in tree.body)
 
 
 def test_what_is_not_installed_says_how(locks: Path) -> None:

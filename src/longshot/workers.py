@@ -343,7 +343,8 @@ class Worker:
         if nonsense:
             return f"its worker wrote what is no message ({error}) and was ended{self._last()}"
         code = process.returncode
-        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with {code}"
+        known = {int(one): one.name for one in signal.Signals}
+        how = f"was killed by {known.get(-code, f'signal {-code}')}" if code < 0 else f"ended with {code}"
         return f"its worker {how}{self._last()}"
 
     def _last(self) -> str:
