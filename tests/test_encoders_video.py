@@ -7,6 +7,7 @@ modules but the weights.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
@@ -314,6 +315,14 @@ def test_longclip_is_the_plain_computation(tmp_path: Path) -> None:
     close(encoder.encode_frames([clip]), rows.mean(axis=0, keepdims=True))
     close(longclip.load(str(folder), loading=CPU, pooling="first").encode_frames([clip]), rows[:1])
     close(encoder.encode_text(TEXTS), np.stack([openai_text(plain, ids_of(folder, text, 248), "") for text in TEXTS]))
+
+
+@pytest.mark.parametrize("write", [write_languagebind, write_videoclip_xl, write_longclip, write_internvideo2])
+def test_half_precision_changes_little(tmp_path: Path, write: Callable[[Path], Path]) -> None:
+    folder, halved = write(tmp_path / "LanguageBind_Video"), Loading(device="cpu", dtype="bfloat16", batch=1)
+    whole, half = (open_encoder(str(folder), loading=how) for how in (CPU, halved))
+    for made in (lambda encoder: encoder.encode_frames([clip_of(4), clip_of(6)]), lambda one: one.encode_text(TEXTS)):
+        assert (made(whole) * made(half)).sum(axis=1).min() > 0.995
 
 
 class PlainInternVideo2(Plain):
