@@ -310,6 +310,15 @@ def test_minicpmv_shows_each_frame_whole(engine_of, version):
     agree(engine, ids, states)
 
 
+@pytest.mark.parametrize("version", ["4.6", "4.7"])
+def test_minicpmv_does_not_cut_a_large_frame_into_slices(engine_of, version):
+    engine = engine_of(f"minicpmv-{version}")
+    made = engine.preparer.prepare(
+        Prompt(ASKED, frames_of((0.0, 1.0), size=(720, 1280))), room=0, settings=engine.settings
+    )
+    assert int((made.inputs["input_ids"] == engine.model.config.video_token_id).sum()) == 2 * 66
+
+
 @pytest.mark.parametrize("name", WRITERS)
 def test_a_prompt_gets_the_same_beside_others(engine_of, name):
     engine = engine_of(name)

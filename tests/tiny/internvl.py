@@ -141,7 +141,7 @@ def write_original(folder: Path, *, language: str = "Qwen2ForCausalLM", seed: in
     )
     draw = torch.Generator().manual_seed(seed)
     shapes = {**_seeing(), **(_internlm2(words) if old else qwen2_shapes(words))}
-    tensors = {name: torch.randn(shape, generator=draw) * 0.08 for name, shape in shapes.items()}
+    tensors = {name: torch.randn(shape, generator=draw) * 0.25 for name, shape in shapes.items()}
     for name in tensors:
         if "norm" in name and name.endswith("weight") and tensors[name].dim() == 1:
             tensors[name] += 1

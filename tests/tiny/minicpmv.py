@@ -138,7 +138,7 @@ def write_minicpmv26(folder: Path, *, seed: int = 0, **changes: Any) -> Path:
         json.dumps({"image_processor_type": "MiniCPMVImageProcessor", "norm_mean": [0.5] * 3, "norm_std": [0.5] * 3})
     )
     draw = torch.Generator().manual_seed(seed)
-    tensors = {name: torch.randn(shape, generator=draw) * 0.08 for name, shape in _shapes_26(words).items()}
+    tensors = {name: torch.randn(shape, generator=draw) * 0.25 for name, shape in _shapes_26(words).items()}
     for name in tensors:
         if ("norm" in name or ".ln_" in name) and name.endswith("weight"):
             tensors[name] += 1

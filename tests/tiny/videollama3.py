@@ -122,7 +122,7 @@ def write_original_videollama3(folder: Path, *, seed: int = 0, **changes: Any) -
     ends = {"eos_token_id": words - 4, "pad_token_id": words - 6, "do_sample": True, "temperature": 0.7}
     (folder / "generation_config.json").write_text(json.dumps(ends), encoding="utf-8")
     draw = torch.Generator().manual_seed(seed)
-    tensors = {name: torch.randn(shape, generator=draw) * 0.08 for name, shape in _original_shapes(words).items()}
+    tensors = {name: torch.randn(shape, generator=draw) * 0.25 for name, shape in _original_shapes(words).items()}
     for name in tensors:
         if "norm" in name and name.endswith("weight"):
             tensors[name] += 1
