@@ -153,21 +153,17 @@ def plain_vectors(engine: Engine, ready: list[Prepared]) -> np.ndarray:
     return np.stack(rows)
 
 
-def timed(work: Callable[[], Any]) -> tuple[float, Any]:
-    began = time.perf_counter()
-    made = work()
-    return time.perf_counter() - began, made
-
-
 def race(ways: dict[str, Callable[[], Any]], rounds: int) -> tuple[dict[str, list[float]], dict[str, Any]]:
     """Seconds of each way in each round, and what it made last."""
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     last: dict[str, Any] = {}
     for turn in range(rounds):
         for name, work in ways.items():
-            took, last[name] = timed(work)
-            seconds[name].append(took)
-            print(f"round {turn + 1} of {rounds}: {name} {took:.2f} s", file=sys.stderr)
+            began, cpu = time.perf_counter(), time.process_time()
+            last[name] = work()
+            seconds[name].append(time.perf_counter() - began)
+            took = f"{seconds[name][-1]:.2f} s, {time.process_time() - cpu:.2f} s of CPU"
+            print(f"round {turn + 1} of {rounds}: {name} {took}", file=sys.stderr)
     return seconds, last
 
 
@@ -188,7 +184,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clips", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--tokens", type=int, default=64, help="new tokens of a reply")
+    parser.add_argument("--tokens", type=int, default=128, help="new tokens of a reply")
     parser.add_argument("--gpu", action="store_true", help="full size, on a GPU")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:

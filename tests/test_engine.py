@@ -62,7 +62,7 @@ def test_it_is_what_it_says(folder: Path) -> None:
     engine = opened(folder)
     assert isinstance(engine, ChatModel)
     assert isinstance(engine, HiddenStates)
-    assert (engine.batch, engine.slots, engine.context) == (8, 1, 4096)
+    assert (engine.batch, engine.slots, engine.context) == (16, 1, 4096)
     assert opened(folder, batch=3).batch == 3
     assert engine.source.model == str(folder)
     assert dict(engine.source.settings) == {"dtype": "float32", "max_new_tokens": 8, "frame_pixels": 6272}

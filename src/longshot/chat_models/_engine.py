@@ -160,12 +160,13 @@ class Engine:
         # A checkpoint's own sampling must not decide; generate() fills what we leave open from here.
         model.generation_config = GenerationConfig(eos_token_id=list(self._ends) or None, pad_token_id=self._pad)
         self._at_once = loading.batch or _fitting(model)
+        self._batch = loading.batch or 2 * self._at_once
         self._lock = threading.Lock()
 
     @property
     def batch(self) -> int:
-        """How many prompts one call of `generate` should hold."""
-        return self._at_once
+        """How many prompts one call of `generate` should hold: two batches where we choose, to bring like to like."""
+        return self._batch
 
     @property
     def slots(self) -> int:
