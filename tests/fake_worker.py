@@ -25,7 +25,8 @@ class Fake:
         self.about = {"dimension": 4, "height": 64, "context": 1000, "dtype": "float32", "options": options}
 
     def echo(self, values, arrays):
-        return {"values": values, "shapes": [list(array.shape) for array in arrays]}, arrays
+        shapes = [list(array.shape) for array in arrays]
+        return {"values": values, "shapes": shapes}, [array.T for array in arrays] if values.get("turn") else arrays
 
     def pid(self, values, arrays):
         return {"pid": os.getpid()}, []

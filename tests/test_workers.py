@@ -73,6 +73,8 @@ def test_arrays_of_every_kind_come_back_as_they_went(worker: Worker) -> None:
         assert (one.dtype, one.shape) == (other.dtype, other.shape)
         np.testing.assert_array_equal(one, other)
     assert came[0].flags.writeable
+    _, (turned,) = worker.ask("echo", {"turn": True}, sent[:1])
+    np.testing.assert_array_equal(turned, sent[0].T)
 
 
 def test_an_array_larger_than_any_pipe_passes(worker: Worker) -> None:
