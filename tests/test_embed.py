@@ -88,6 +88,22 @@ def test_each_stretch_has_the_vector_of_its_own_frames(film: Path) -> None:
     assert made.source.settings == {"encoder": {"pooling": "mean"}, "every": 2.0, "frames": 4}
 
 
+def test_an_upright_film_is_shown_as_large_as_a_wide_one(tmp_path: Path) -> None:
+    shown: list[tuple[int, ...]] = []
+
+    class Seeing(Numbers):
+        height = 32
+
+        def encode_frames(self, clips: Sequence[Frames]) -> np.ndarray:
+            shown.extend(clip.pixels.shape[1:3] for clip in clips)
+            return super().encode_frames(clips)
+
+    for name, size in (("wide", (128, 64)), ("upright", (64, 128))):
+        write_video(tmp_path / f"{name}.mp4", count=10, size=size)
+        embed(tmp_path / f"{name}.mp4", encoder=Seeing(), every="video")
+    assert shown == [(32, 64), (64, 32)]
+
+
 def test_the_best_frame_needs_one_row_a_frame(film: Path) -> None:
     assert isinstance(Numbers(), PictureEncoder)
     made = embed(film, encoder=Numbers(), every=5.0, frames=3, pooling="max")

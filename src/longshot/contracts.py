@@ -336,7 +336,7 @@ class Encoder(Protocol):
 
     @property
     def height(self) -> int:
-        """The height in pixels below which frames lose something for it; taller ones are scaled down by it anyway."""
+        """Pixels of a frame's shorter side below which something is lost for it; larger ones it scales down anyway."""
         ...
 
     def encode_text(self, texts: Sequence[str]) -> NDArray[np.float32]:

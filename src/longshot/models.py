@@ -102,10 +102,11 @@ def _family(shelf: str, checkpoint: Checkpoint) -> Family | None:
     fitting = [
         family
         for family in registry.families(shelf)
-        if not family.architectures or checkpoint.architecture in family.architectures
+        if (not family.architectures or checkpoint.architecture in family.architectures)
+        and all((checkpoint.folder / file).exists() for file in family.files)
     ]
-    marked = [one for one in fitting if one.files and all((checkpoint.folder / file).exists() for file in one.files)]
     named = [one for one in fitting if any(fnmatch(last, pattern.casefold()) for pattern in one.names)]
+    marked = [one for one in fitting if one.files and not one.names]
     plain = [one for one in fitting if one.architectures and not one.names and not one.files]
     return next(iter([*named, *marked, *plain]), None)
 

@@ -31,6 +31,8 @@ _CHINESE_TEXT = 52
 def load(name: str, *, loading: Loading, pooling: str = "") -> PicturesEncoder:
     """The encoder of a checkpoint. Raises ModelError, or UsageError for an unknown pooling."""
     checkpoint = checkpoints.find(name)
+    if any("temporal_attn" in weight for weight in checkpoint.tensors()):
+        raise ModelError(name, f"its layers look along time, which CLIP's do not; open it as languagebind:{name}")
     model = tensors.load(_KINDS.get(checkpoint.architecture, transformers.CLIPModel), checkpoint, loading)
     towers = HubTowers(
         checkpoint,

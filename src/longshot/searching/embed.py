@@ -125,8 +125,11 @@ def encode(
     def looks() -> Iterator[Look]:
         for video, spans in items:
             begun.append(_Collected(video, spans))
+            # The encoder's height is for the shorter side: an upright film must be taller to lose nothing.
+            width, tall = video.size
+            height = max(encoder.height, round(encoder.height * tall / width))
             for span in spans:
-                yield Look(video, tuple(sampler.times(span)), encoder.height)
+                yield Look(video, tuple(sampler.times(span)), height)
 
     stream = ahead(looks())
     while some := list(islice(stream, _AT_ONCE)):
