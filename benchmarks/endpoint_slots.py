@@ -1,15 +1,15 @@
 """How busy a server's slots are kept while clips are captioned, and what that takes in memory.
 
-python benchmarks/endpoint_slots.py --clips 200 --seconds 0.25
+python benchmarks/endpoint_slots.py --clips 200 --seconds 1 2
 
-The server runs in a process of its own, answers after a fixed time, and works on `--slots` requests at once. A clip is
-eight frames, 336 pixels tall, from files that are made for it. Busy is the time in which slots had work, as a share of
-all slots' time between the first request and the last reply; `at most` is what so many clips can reach when the last
-round does not fill the slots.
+The server runs in a process of its own, answers after a fixed time, and works on `--slots` requests at once; others
+wait in it. A clip is eight frames, 336 pixels tall, from files that are made for it. Busy is the time in which slots
+had work, as a share of all slots' time between the first request and the last reply; `at most` is what so many clips
+can reach when the last round does not fill the slots. Memory is taken after 100, 500 and 1,000 clips.
 
-| clips | answer s | way | wall s | busy % | at most % | clips/s | CPU ms a clip | RSS MB at 100, 500, 1000 |
+| clips | answer s | way | wall s | busy % | at most % | clips/s | CPU ms a clip | RSS MB |
 |---|---|---|---|---|---|---|---|---|
-| 200 | 1 | images | 13.1 | 95.1 | 96.2 | 15 | 30 | 152 |
+| 200 | 2 | images | 26.28 | 95.2 | 96.2 | 8 | 48.9 | 612 |
 """
 
 from __future__ import annotations
@@ -81,14 +81,14 @@ def resident() -> float:
     return int(status.partition("VmRSS:")[2].split()[0]) / 1024
 
 
-def measure(paths: list[Path], *, clips: int, slots: int, seconds: float, way: str) -> str:
-    """One row of the table."""
+def measure(paths: list[Path], *, clips: int, slots: int, queued: int, seconds: float, way: str) -> str:
+    """One row of the table. queued: requests that wait in the server beside those that it works on."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=serve, args=(theirs, slots, seconds), daemon=True)
     process.start()
     try:
-        model = open_chat_model(ours.recv(), settings={"video": way, "slots": slots})
+        model = open_chat_model(ours.recv(), settings={"video": way, "slots": slots + queued})
         memory, failed, began = [], 0, process_time()
         for count, answer in enumerate(ask(model, questions(paths, clips)), start=1):
             failed += answer.state is not State.DONE
@@ -114,11 +114,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--clips", type=int, nargs="+", default=[200])
     parser.add_argument("--slots", type=int, default=16)
+    parser.add_argument("--queued", type=int, default=4, help="requests under way beyond the server's slots")
     parser.add_argument("--seconds", type=float, nargs="+", default=[0.25], help="how long the server takes to answer")
     parser.add_argument("--ways", nargs="+", default=["images"], help="jpegs, mp4, images")
     parser.add_argument("--files", type=int, default=40)
     chosen = parser.parse_args()
     print(machine())
+    print(f"{chosen.slots} slots, {chosen.queued} requests queued")
     print("\n| clips | answer s | way | wall s | busy % | at most % | clips/s | CPU ms a clip | RSS MB |")
     print("|---|---|---|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
@@ -129,7 +131,9 @@ def main() -> None:
         for clips in chosen.clips:
             for seconds in chosen.seconds:
                 for way in chosen.ways:
-                    row = measure(paths, clips=clips, slots=chosen.slots, seconds=seconds, way=way)
+                    row = measure(
+                        paths, clips=clips, slots=chosen.slots, queued=chosen.queued, seconds=seconds, way=way
+                    )
                     print(row, flush=True)
 
 
