@@ -20,6 +20,7 @@ from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2.functional import resize
 
 from longshot.contracts import Exchange, Finish, Frames, Prompt
+from longshot.errors import ModelError
 from longshot.models import open_chat_model
 from tests.tiny import gemma, internvl, llava, minicpmv, smolvlm, videollama3
 
@@ -415,3 +416,19 @@ def test_an_original_videollama3_is_the_same_model_under_other_names(tmp_path):
     )
     prompts = [Prompt(ASKED, frames_of()), Prompt("Who?", picture), Prompt("Hi <video> <image>"), Prompt("Hi")]
     assert engine.generate(prompts) == [engine.generate([prompt])[0] for prompt in prompts]
+
+
+def test_a_model_without_a_row_can_be_tried_by_naming_the_engine(tmp_path):
+    """LLaVA 1.5's processor takes no videos, so its frames are pictures; its template puts them before all words."""
+    engine: Any = open_chat_model(f"transformers:{llava.write_llava(tmp_path)}", settings={"max_new_tokens": WORDS})
+    pixels = seen(frames_of(), (336, 597), CLIP)[..., 130:466]
+    ids = ids_of(
+        engine,
+        ("<s>", 1),
+        "USER: ",
+        *[("<image>", 576), "\n"] * 3,
+        f"Frame at 0.0 s: Frame at 1.5 s: Frame at 62.0 s: {ASKED} ASSISTANT:",
+    )
+    agree(engine, ids, lambda model, ids: model(input_ids=ids, pixel_values=pixels).last_hidden_state)
+    with pytest.raises(ModelError, match="architecture LlavaForConditionalGeneration is not known"):
+        open_chat_model(str(tmp_path))

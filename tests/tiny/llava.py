@@ -158,5 +158,54 @@ def write_onevision(folder: Path, *, seed: int = 0) -> Path:
     )
 
 
+def write_llava(folder: Path, *, seed: int = 0) -> Path:
+    """LLaVA 1.5, which has no row of its own: pictures of 336 in patches of 14, 576 tokens each."""
+    from transformers import CLIPImageProcessor, CLIPVisionConfig, LlamaConfig, LlavaConfig
+    from transformers import LlavaForConditionalGeneration as Llava
+
+    names = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>", "pad_token": "<pad>"}
+    names |= {"image_token": "<image>"}
+    tokenizer = tokenizer_of(["<unk>", "<s>", "</s>", "<pad>", "<image>"], names=names, first="<s>")
+    config = LlavaConfig(
+        vision_config=CLIPVisionConfig(
+            hidden_size=16,
+            intermediate_size=32,
+            num_hidden_layers=3,
+            num_attention_heads=2,
+            image_size=336,
+            patch_size=14,
+            projection_dim=16,
+        ).to_dict(),
+        text_config=LlamaConfig(
+            hidden_size=32,
+            intermediate_size=64,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            num_key_value_heads=4,
+            vocab_size=len(tokenizer),
+            pad_token_id=tokenizer.pad_token_id,
+            max_position_embeddings=4096,
+        ).to_dict(),
+        image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
+    )
+    square = {"height": 336, "width": 336}
+    return write(
+        folder,
+        seeded(Llava, config, seed=seed),
+        tokenizer,
+        parts={"image_processor": CLIPImageProcessor(size={"shortest_edge": 336}, crop_size=square)},
+        processor={
+            "processor_class": "LlavaProcessor",
+            "patch_size": 14,
+            "vision_feature_select_strategy": "default",
+            "num_additional_image_tokens": 1,
+            "image_token": "<image>",
+        },
+        template=NEXT_VIDEO_TEMPLATE.replace("{{ '<' + part['type'] + '>\n' }}", "{{ '<image>\n' }}"),
+        names=_as_on_the_hub,
+        generation={"eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id},
+    )
+
+
 def _as_on_the_hub(name: str) -> str:
     return name.replace("vision_tower.", "vision_tower.vision_model.")
