@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -107,6 +108,25 @@ def test_gme_sees_each_frame_alone_and_takes_their_mean(gme_encoder: Encoder, pl
 def test_gme_enlarges_a_small_frame_to_256_tokens(gme_encoder: Encoder, plain_gme: PlainGme) -> None:
     small = clip_of(1, 64, 64).pixels[0]
     np.testing.assert_allclose(gme_encoder.encode_pictures([small])[0], plain_gme.picture(small), atol=2e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "architecture", "engine"),
+    [
+        ("gme-Qwen2-VL-2B-Instruct", "Qwen2VLForConditionalGeneration", "gme"),
+        ("mine", "GmeQwen2VL", "gme"),
+        ("mine", "Qwen2VLForConditionalGeneration", "eol"),
+        ("Qwen3-VL-Embedding-2B", "Qwen3VLForConditionalGeneration", "qwen3_vl_embedding"),
+        ("Qwen3-VL-8B-Instruct", "Qwen3VLForConditionalGeneration", "eol"),
+        ("mine", "Qwen3VLForEmbedding", "qwen3_vl_embedding"),
+        ("MM-Embed", "LlavaNextForConditionalGeneration", "mm_embed"),
+    ],
+)
+def test_a_folder_is_known_by_name_or_architecture(name: str, architecture: str, engine: str, tmp_path: Path) -> None:
+    folder = tmp_path / name
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps({"architectures": [architecture]}), encoding="utf-8")
+    assert models.encoder_engine(str(folder), Loading())[0] == engine
 
 
 def test_gme_says_what_it_is(gme_encoder: Encoder, gme_folder: Path) -> None:
