@@ -24,7 +24,7 @@ that an item stands for or names (`gallery_id`); "video_to_text" stands at the f
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -181,4 +181,41 @@ class Measure(Protocol):
         """For each score that is a mean over items, the value of every row, (N,): 0 for one that is not done, and NaN
         for one that the score does not count. What two runs are compared by, item by item.
         """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One question of a judge about one row. name: its place in the conversation, such as "recall".
+
+    read: makes a value of the reply, or raises `asking.Unreadable`; the text itself where it is None.
+    """
+
+    name: str
+    text: str
+    read: Callable[[str], Any] | None = None
+    system: str = ""
+
+
+class Judge(Protocol):
+    """What `judges.<file>.load(prompts=folder)` gives: pure, so that any chat model can be the one that is asked."""
+
+    @property
+    def name(self) -> str:
+        """The name of the file, with its prompts' versions: "events (extract-events.1, entail.1)"."""
+        ...
+
+    def calls(self, item: Item) -> int:
+        """How many questions one prediction of this item costs at most, repeats not counted."""
+        ...
+
+    def asks(self, row: Row, said: Mapping[str, Any]) -> Sequence[Ask]:
+        """What is still to be asked, given what was said so far by name; none when all is known.
+
+        Called with {} first, then with more after every round; only with rows whose prediction is done.
+        """
+        ...
+
+    def verdict(self, row: Row, said: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The verdict, as plain JSON, once nothing is left to ask."""
         ...

@@ -1,8 +1,8 @@
 """Ask a judge about every prediction of a run, and keep its verdicts.
 
 A judge is two pure functions of a file on the shelf `judges/`: what to ask about a row, and what to make of the
-replies. Some ask in two rounds (first what events a caption tells, then which of them hold), so a judge is a little
-conversation: `start(row)` gives the first questions, `follow(row, replies)` the next, until it has a verdict.
+replies (`items.Judge`). Some ask in two rounds (first what events a caption tells, then which of them hold), so a judge
+is a little conversation: `asks(row, said)` gives the next questions until there are none, then `verdict` is called.
 
 A verdict knows which prediction it is about, and is made anew when that has changed.
 """
@@ -11,43 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
-from longshot.asking import Answer, Desk, Question, Read
+from longshot.asking import Answer, Desk, Question
 from longshot.contracts import Progress
 from longshot.evaluating.runs import Run, digest_of
-from longshot.items import Benchmark, Row, Verdict
+from longshot.items import Ask, Benchmark, Judge, Row, Verdict
 from longshot.journal import Journal, Result, State
-
-
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """One question of a judge about one row. name: its place in the conversation, such as "recall"."""
-
-    name: str
-    text: str
-    read: Read | None = None
-    system: str = ""
-
-
-class Judge(Protocol):
-    """What `judges.<file>.load()` gives: pure, so that any model, or several, can be the one that is asked."""
-
-    @property
-    def name(self) -> str:
-        """The name of the file, with its prompts' versions: "events (extract.1, entail.1)"."""
-        ...
-
-    def asks(self, row: Row, said: Mapping[str, Any]) -> Sequence[Ask]:
-        """What is still to be asked, given what was said so far by name; none when all is known.
-
-        Called with {} first, then with more after every round.
-        """
-        ...
-
-    def verdict(self, row: Row, said: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The verdict, as plain JSON, once nothing is left to ask."""
-        ...
 
 
 def judge(
