@@ -163,6 +163,7 @@ def test_an_original_is_chosen_by_its_architecture_and_runs_no_python(tmp_path):
         ({"ps_version": "v1"}, "pixel shuffle is 'v1'"),
         ({"use_llm_lora": 16}, "LoRA"),
         ({"llm_config": {"architectures": ["Gemma2ForCausalLM"]}}, "language model is Gemma2ForCausalLM"),
+        ({"vision_config": {"image_size": 448, "patch_size": 14}}, "its config.json names no hidden_size"),
     ],
 )
 def test_what_the_native_classes_do_not_compute_is_refused(tmp_path, changes, said):

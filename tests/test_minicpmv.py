@@ -124,8 +124,15 @@ def test_it_runs_no_python(tmp_path):
     assert open_chat_model(str(folder), settings={"max_new_tokens": 2}).generate([Prompt("Hi")])[0].tokens_out
 
 
-@pytest.mark.parametrize(("changes", "said"), [({"version": 4.5}, "is MiniCPM-V 4.5"), ({"version": None}, "None")])
-def test_other_versions_are_refused(tmp_path, changes, said):
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"version": 4.5}, "is MiniCPM-V 4.5"),
+        ({"version": None}, "None"),
+        ({"vision_config": {"hidden_size": 16}}, "its config.json names no num_hidden_layers"),
+    ],
+)
+def test_other_versions_and_half_a_config_are_refused(tmp_path, changes, said):
     with pytest.raises(ModelError, match=said):
         open_chat_model(str(write_minicpmv26(tmp_path, **changes)))
 

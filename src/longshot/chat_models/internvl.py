@@ -54,7 +54,10 @@ def load(name: str, *, loading: Loading, settings: Mapping[str, Any]) -> Engine:
     if shell not in _SHELLS:
         raise ModelError(name, f"its conversation template is {shell!r}; there are {', '.join(_SHELLS)}")
     tokenizer = _tokenizer(checkpoint)
-    config = _internvl.config_of(checkpoint, tokenizer.context_image_token_id)
+    try:
+        config = _internvl.config_of(checkpoint, tokenizer.context_image_token_id)
+    except KeyError as error:
+        raise ModelError(name, f"its config.json names no {error.args[0]}") from error
     weights = _internvl.weights_of(checkpoint, tensors.dtype_of(loading))
     model = tensors.load(InternVLForConditionalGeneration, checkpoint, loading, weights=weights, config=config)
     model.generation_config.eos_token_id = tokenizer.convert_tokens_to_ids(_SHELLS[shell][2].strip())

@@ -48,19 +48,16 @@ def load(name: str, *, loading: Loading, settings: Mapping[str, Any]) -> Engine:
             name, f"is MiniCPM-V {told.get('version', '(no version named)')}; this file reads 2.6, transformers 4.6 up"
         )
     tokenizer = _tokenizer(checkpoint)
-    seeing = {key: told["vision_config"][key] for key in _SEEING if key in told["vision_config"]}
-    if told.get("drop_vision_last_layer"):
-        seeing["num_hidden_layers"] -= 1
-    config = _minicpmv.config_of(
-        language_of(told, "qwen2").to_dict(),
-        seeing=seeing,
-        queries=int(told["query_num"]),
-        place=tokenizer.convert_tokens_to_ids(_PLACE),
-    )
+    try:
+        config = _config(told, place=tokenizer.convert_tokens_to_ids(_PLACE))
+    except KeyError as error:
+        raise ModelError(name, f"its config.json names no {error.args[0]}") from error
     model = tensors.load(_minicpmv.Sighted, checkpoint, loading, keys=_minicpmv.KEYS, config=config)
     ends = [tokenizer.convert_tokens_to_ids(token) for token in ("<|im_end|>", "<|endoftext|>")]
     model.generation_config.eos_token_id = ends
-    sight = _Sight(tokenizer, side=int(told.get("image_size", 448)), patch=seeing["patch_size"], rows=config.query_num)
+    sight = _Sight(
+        tokenizer, side=int(told.get("image_size", 448)), patch=config.seeing["patch_size"], rows=config.query_num
+    )
     kept: dict[str, Any] = {"dtype": str(tensors.dtype_of(loading)).removeprefix("torch.")}
     kept |= {"bits": loading.bits} if loading.bits else {}
     return Engine(
@@ -70,6 +67,14 @@ def load(name: str, *, loading: Loading, settings: Mapping[str, Any]) -> Engine:
         loading=loading,
         settings=wanted,
     )
+
+
+def _config(told: Mapping[str, Any], *, place: int) -> Any:
+    seeing = {key: told["vision_config"][key] for key in _SEEING if key in told["vision_config"]}
+    seeing["num_hidden_layers"] = told["vision_config"]["num_hidden_layers"] - bool(told.get("drop_vision_last_layer"))
+    seeing["patch_size"] = told["vision_config"]["patch_size"]
+    language = language_of(told, "qwen2").to_dict()
+    return _minicpmv.config_of(language, seeing=seeing, queries=int(told["query_num"]), place=place)
 
 
 class _Dialect(Dialect):
