@@ -125,11 +125,8 @@ def encode(
     def looks() -> Iterator[Look]:
         for video, spans in items:
             begun.append(_Collected(video, spans))
-            # The encoder's height is for the shorter side: an upright film must be taller to lose nothing.
-            width, tall = video.size
-            height = max(encoder.height, round(encoder.height * tall / width))
             for span in spans:
-                yield Look(video, tuple(sampler.times(span)), height)
+                yield Look(video, tuple(sampler.times(span)), _height(video, encoder))
 
     stream = ahead(looks())
     while some := list(islice(stream, _AT_ONCE)):
@@ -141,6 +138,15 @@ def encode(
             begun[0].add(clip if isinstance(clip, MediaError) else next(rows))
     for left in begun:
         yield left.embedded(encoder.dimension, settings)
+
+
+def _height(video: Video, encoder: Encoder) -> int:
+    """How high frames must be: an encoder's height is that of the shorter side, so upright films need to be taller."""
+    try:
+        width, tall = video.size
+    except MediaError:  # its looks will say why
+        return encoder.height
+    return max(encoder.height, round(encoder.height * tall / width))
 
 
 class _Collected:
