@@ -9,7 +9,7 @@ A verdict knows which prediction it is about, and is made anew when that has cha
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
