@@ -1,0 +1,187 @@
+"""Windows in what a chat model replied: many ways to write them, one reader.
+
+    read_windows("[[12, 20], [31.5, 40]]", duration=150.0)     -> [[12.0, 20.0, 1.0], [31.5, 40.0, 0.5]]
+    read_windows("From 0:12 to 0:20.", duration=150.0)         -> [[12.0, 20.0, 1.0]]
+    read_windows("[]", duration=150.0)                         -> []            the model says: nowhere
+    read_windows("In the beginning.", duration=150.0)          raises NoWindows
+
+The grammar. Of these forms the first that is found anywhere in the reply counts, and only that one:
+
+    lists      [12, 20]   (0:12, 0:20)   [12s - 20s]   [12, 20, 0.9]: a third number is the score
+    fields     {"start": 12, "end": 20, "score": 0.9}   start: 0:12, end: 0:20   starts at 12 s and ends at 20 s
+    ranges     12 - 20 seconds   0:12-0:20   from 12s to 20s   between 12 and 20 seconds   8% to 13%
+    pairs      lines of two numbers and nothing else
+    nothing    "[]", "[[]]", "{}", "none", as the whole reply
+
+A time is seconds (12, 12.5, 12 s), a clock (0:12, 1:02:03.5), minutes and seconds (1 min 20 s), or a part of the
+duration (8%). In a range the unit of the second time goes for a first one that has none. If some ranges are written as
+times (with a unit or a clock) the others are taken for something else ("3 to 4 people").
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+_NUMBER = r"(?:\d{1,9}(?:\.\d{0,9})?|\.\d{1,9})"
+_CLOCK = r"(?:\d{1,3}:)?\d{1,3}:\d{2}(?:[.,]\d{1,9}(?![\d:]))?"
+_HOURS, _MINUTES, _SECONDS = r"(?:h|hrs?|hours?)\b\.?", r"(?:m|mins?|minutes?)\b\.?", r"(?:s|secs?|seconds?)\b\.?"
+_MIXED = (
+    rf"(?:\d{{1,3}}\s?(?:h|hrs?|hours?)\s?,?\s?)?\d{{1,4}}\s?(?:m|mins?|minutes?)\s?(?:,|and)?\s?"
+    rf"{_NUMBER}\s?{_SECONDS}"
+)
+_TIME = rf"(?:{_CLOCK}|{_MIXED}|{_NUMBER}(?:\s?(?:%|{_HOURS}|{_MINUTES}|{_SECONDS}))?)"
+_QUOTES = r"[\s\"'<>]{0,4}"
+_BETWEEN = r"(?:-{1,2}>?|–|—|−|→|~|\.\.\.?|to|until|till|through|and)"
+
+_INNERMOST = re.compile(r"[\[(]([^\[\](){}]{1,120})[\])]")
+_TOKEN = re.compile(rf"-?\s?{_TIME}", re.IGNORECASE)
+_BETWEEN_TIMES = re.compile(r"[\s\"'<>,;]*(?:-{1,2}>?|–|—|−|→|~|to)?[\s\"'<>,;]*", re.IGNORECASE)
+_SAID = r"\W{0,4}(?:(?:time|at|is|second|sec|s)\w{0,4}\W{1,4}){0,3}"
+_FIELDS = re.compile(
+    rf"\b(?:start|begin)(?:s|ing)?(?:_?(?:time|seconds?|s))?\b{_SAID}(?P<start>{_TIME})"
+    rf"[^\d\[\]{{}}]{{1,60}}?\b(?:end|stop|finish)(?:s|e?ing|es)?(?:_?(?:time|seconds?|s))?\b{_SAID}(?P<end>{_TIME})"
+    rf"(?:[^\d\[\]{{}}]{{1,20}}?(?:score|confidence|probability)\W{{1,5}}(?P<score>{_NUMBER}))?",
+    re.IGNORECASE,
+)
+_RANGES = re.compile(
+    rf"(?<![\d.:%-])(?P<start>{_TIME}){_QUOTES}{_BETWEEN}{_QUOTES}(?P<end>{_TIME})(?![\d:])", re.IGNORECASE
+)
+_PAIR = re.compile(rf"\s*(?P<start>{_TIME})(?:\s*[,;]\s*|\s+)(?P<end>{_TIME})[\s,;.]*", re.IGNORECASE)
+_ASIDE = re.compile(r"\([^()]{0,80}\)")
+_NOWHERE = re.compile(r"\[\s*(?:\[\s*\]\s*)?\]|\{\s*\}|none|null", re.IGNORECASE)
+_THOUGHT = re.compile(r"^.*</think(?:ing)?>", re.DOTALL | re.IGNORECASE)
+_ANSWER = re.compile(r"<answer>(.*?)(?:</answer>|$)", re.DOTALL | re.IGNORECASE)
+_FENCE = re.compile(r"```\w*")
+
+_Window = tuple[float, float, float | None]
+
+
+class NoWindows(ValueError):
+    """A reply in which no window can be read; the message says why, in one line."""
+
+
+def read_windows(text: str, *, duration: float) -> list[list[float]]:
+    """The windows of a reply, [[start, end, score], ...] in its order, within the video.
+
+    duration: seconds of the video, or of the part of it that was shown; windows count from its start. Ends are
+    swapped when they stand the wrong way round, and cut at 0 and `duration`; a window of which nothing is left is left
+    out, and so is one said before. Without a score for every window the n-th gets 1 / n. An unfinished window at the
+    end of a reply that was cut off does not count.
+
+    Raises NoWindows for a reply without one, and for one with none inside the video. An empty list is an answer.
+    """
+    said = _plain(text)
+    if _NOWHERE.fullmatch(said.strip(" \n\t.\"'")):
+        return []
+    for form in (_lists, _fields, _ranges, _pairs):
+        found = list(form(said, duration))
+        if found:
+            return _tidy(found, duration)
+    raise NoWindows(f"no window in {_short(text)}")
+
+
+def _plain(text: str) -> str:
+    """The reply without the thoughts before it, tags and fences around it."""
+    text = _THOUGHT.sub("", text)
+    inside = _ANSWER.search(text)
+    return _FENCE.sub(" ", inside[1] if inside else text).replace("*", "").strip()
+
+
+def _short(text: str) -> str:
+    said = " ".join(text.split())
+    return repr(said if len(said) <= 80 else said[:77] + "...") if said else "an empty reply"
+
+
+def _lists(text: str, duration: float) -> Iterator[_Window]:
+    """Innermost brackets that hold two times, or two and a score, and nothing else."""
+    for match in _INNERMOST.finditer(text):
+        times = _times_only(match[1])
+        if times is not None and len(times) in (2, 3):
+            start, end = _both(times[0], times[1], duration)
+            score = float(times[2]) if len(times) == 3 and re.fullmatch(_NUMBER, times[2]) else None
+            yield start, end, score
+
+
+def _times_only(text: str) -> list[str] | None:
+    """The times in a text that has nothing but times and what may stand between them; None for any other."""
+    found: list[str] = []
+    place = 0
+    while place < len(text):
+        gap = _BETWEEN_TIMES.match(text, place)
+        here = place if gap is None else gap.end()
+        if here == len(text):
+            break
+        # A hyphen without a blank after it is a sign only where no time stands before: [-5, 10], but [12-20].
+        token = _TOKEN.match(text, place if not found else here) or _TOKEN.match(text, here)
+        if token is None or (found and token.start() == place):
+            return None
+        found.append(token[0].replace(" ", "", 1) if token[0].startswith("-") else token[0])
+        place = token.end()
+    return found
+
+
+def _fields(text: str, duration: float) -> Iterator[_Window]:
+    for match in _FIELDS.finditer(text):
+        start, end = _both(match["start"], match["end"], duration)
+        yield start, end, None if match["score"] is None else float(match["score"])
+
+
+def _ranges(text: str, duration: float) -> Iterator[_Window]:
+    # "From 12 seconds (0:12) to 20 seconds (0:20)" says everything twice.
+    found = list(_RANGES.finditer(text)) or list(_RANGES.finditer(_ASIDE.sub(" ", text)))
+    timed = [match for match in found if _written_as_time(match["start"]) or _written_as_time(match["end"])]
+    for match in timed or found:
+        yield *_both(match["start"], match["end"], duration), None
+
+
+def _written_as_time(time: str) -> bool:
+    return re.fullmatch(_NUMBER, time.strip()) is None
+
+
+def _pairs(text: str, duration: float) -> Iterator[_Window]:
+    lines = [line for line in text.splitlines() if line.strip()]
+    matches = [_PAIR.fullmatch(line) for line in lines]
+    for match in matches if all(matches) else ():
+        if match is not None:
+            yield *_both(match["start"], match["end"], duration), None
+
+
+def _both(start: str, end: str, duration: float) -> tuple[float, float]:
+    """Two times in seconds; a first one without a unit has that of the second."""
+    unit = re.search(rf"(?:%|{_HOURS}|{_MINUTES})\s*$", end, re.IGNORECASE)
+    if unit and re.fullmatch(_NUMBER, start.strip()):
+        start = start.strip() + unit[0]
+    return _seconds(start, duration), _seconds(end, duration)
+
+
+def _seconds(time: str, duration: float) -> float:
+    """Seconds of "12", "-5", "0:12", "1:02:03.5", "1 min 20 s", "8%"."""
+    time = time.strip().lower()
+    if time.startswith("-"):
+        return -_seconds(time[1:], duration)
+    if ":" in time:
+        parts = [float(part.replace(",", ".")) for part in time.split(":")]
+        return sum(part * 60.0**power for power, part in enumerate(reversed(parts)))
+    if time.endswith("%"):
+        return float(time[:-1]) / 100 * duration
+    total = 0.0
+    for number, unit in re.findall(rf"({_NUMBER})\s?([hm]?)", time):
+        total += float(number) * {"h": 3600.0, "m": 60.0, "": 1.0}[unit]
+    return total
+
+
+def _tidy(found: list[_Window], duration: float) -> list[list[float]]:
+    """Windows the right way round, inside the video, each once, with scores."""
+    kept: dict[tuple[float, float], float | None] = {}
+    for start, end, score in found:
+        low, high = max(0.0, min(start, end)), min(duration, max(start, end))
+        if low < high:
+            kept.setdefault((low, high), score)
+    if not kept:
+        raise NoWindows(f"no window inside the {duration:g} s of the video")
+    scored = all(score is not None for score in kept.values())
+    return [
+        [low, high, score if scored and score is not None else 1.0 / rank]
+        for rank, ((low, high), score) in enumerate(kept.items(), start=1)
+    ]
