@@ -1,0 +1,394 @@
+"""How close captions are to reference captions: CIDEr, BLEU, ROUGE-L and, where Java counts it, METEOR.
+
+    score(["a cat sleeps on a mat"], [["a cat is asleep on a mat", "the cat sleeps"]])
+    -> {"CIDEr": …, "BLEU-1": …, …, "BLEU-4": …, "ROUGE-L": …}
+
+The numbers are those of the package pycocoevalcap 1.2, its tokenizer included, to 1e-6:
+
+- CIDEr is its `Cider`, which is CIDEr-D: counts of a prediction are clipped to those of the reference, and a Gaussian
+  (sigma 6) of the difference in length multiplies the cosine. 0 to 10. How rare a run of words is comes from the
+  references of this call, so a number depends on which rows are scored together; of a single row it is 0.
+- CIDEr (plain) is the cosine of the paper without clipping and Gaussian (and without the paper's stemming).
+- BLEU-n is over the corpus, with the reference length closest to each prediction (the shorter of two equally close).
+- ROUGE-L weighs recall with beta 1.2, the best precision and the best recall over references each taken by itself. A
+  caption without words is one empty word there, so it equals an empty reference and nothing else.
+
+tokens="words" cuts at white space only, lower case, marks and all, as the package nlg-eval does; there the result also
+has ROUGE-Lsum, which is what the package evaluate (rouge_score) prints for text of one line: its own words (a-z and
+0-9), F1 with beta 1, the best over references.
+
+Sources: Vedantam, Zitnick and Parikh, CIDEr, CVPR 2015; Papineni et al., BLEU, ACL 2002; Lin, ROUGE, 2004; Banerjee and
+Lavie, METEOR, 2005.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from longshot.errors import UsageError
+from longshot.items import Row, Score
+from longshot.journal import State
+from longshot.metrics._overlap import Integers, Numbers, Texts, common, found_at, runs
+from longshot.metrics._reading import Readings, alphanumeric, penn, spaced
+from longshot.metrics.intervals import Resampler, bounds
+
+Tokens = Literal["ptb", "words"]
+Meteor = Callable[[Sequence[str], Sequence[Sequence[str]]], float]
+"""METEOR of tokenized predictions and references: `longshot.meteor.score`."""
+
+LONGEST = 4
+"""BLEU and CIDEr look at runs of one to four words."""
+SIGMA, BETA = 6.0, 1.2
+_TINY, _SMALL = 1e-15, 1e-9  # added above and below the line of BLEU, so that nothing divides by zero
+
+
+@dataclass(frozen=True)
+class Tallies:
+    """What N predictions score, each by itself. Every array begins with N.
+
+    cider, plain, rouge: values. hits, guesses (N, 4): for BLEU, runs found in a reference and runs there are. length,
+    closest: words of the prediction, and of the reference nearest in length. rouge_sum: None unless words are spaced.
+    """
+
+    cider: Numbers
+    plain: Numbers
+    rouge: Numbers
+    hits: Integers
+    guesses: Integers
+    length: Integers
+    closest: Integers
+    rouge_sum: Numbers | None = None
+
+    @property
+    def counts(self) -> Numbers:
+        """What BLEU is made of, (N, 10): hits, guesses, length, closest."""
+        return np.column_stack([self.hits, self.guesses, self.length, self.closest]).astype(np.float64)
+
+
+def score(
+    predictions: Sequence[str],
+    references: Sequence[Sequence[str]],
+    *,
+    tokens: Tokens = "ptb",
+    meteor: Meteor | None = None,
+    plain: bool = False,
+) -> dict[str, float]:
+    """Every number of these predictions against their references, by name.
+
+    Args:
+        predictions: one caption for each row; an empty one counts as nothing said.
+        references: for each row, one or more right captions.
+        tokens: "ptb" for the words of pycocoevalcap, "words" for what stands between white space.
+        meteor: counts METEOR too; `longshot.meteor.score` does it, with Java.
+        plain: count CIDEr without clipping and Gaussian too, as "CIDEr (plain)".
+
+    Raises UsageError for no rows, for unequal numbers of rows, and for a row without references (it names the row).
+    """
+    rows, flat, owners = _checked(predictions, references)
+    readings = _read(flat, tokens)
+    tallied = _tallied(readings, owners, rows, _rouge_sum(flat, owners, rows, tokens))
+    found = {"CIDEr": float(tallied.cider.mean())}
+    if plain:
+        found["CIDEr (plain)"] = float(tallied.plain.mean())
+    for n, value in enumerate(bleu(tallied.counts.sum(axis=0)[None])[0], start=1):
+        found[f"BLEU-{n}"] = float(value)
+    found["ROUGE-L"] = float(tallied.rouge.mean())
+    if tallied.rouge_sum is not None:
+        found["ROUGE-Lsum"] = float(tallied.rouge_sum.mean())
+    if meteor is not None:
+        found["METEOR"] = _meteor(readings, owners, rows, meteor)
+    return found
+
+
+def tally(predictions: Sequence[str], references: Sequence[Sequence[str]], *, tokens: Tokens = "ptb") -> Tallies:
+    """What each prediction scores by itself. Raises as `score` does."""
+    rows, flat, owners = _checked(predictions, references)
+    return _tallied(_read(flat, tokens), owners, rows, _rouge_sum(flat, owners, rows, tokens))
+
+
+def _checked(predictions: Sequence[str], references: Sequence[Sequence[str]]) -> tuple[int, list[str], Integers]:
+    """How many rows, all references and then all predictions, and the row that each reference is of."""
+    if len(predictions) != len(references):
+        raise UsageError(
+            f"{len(predictions)} predictions and {len(references)} lists of references; give one list for each"
+        )
+    if not predictions:
+        raise UsageError("no predictions; CIDEr, BLEU and ROUGE-L need at least one row")
+    if isinstance(references[0], str):
+        raise UsageError("references must be a list of captions for each row, got one text; write [[text], ...]")
+    sizes = [len(right) for right in references]
+    if not all(sizes):
+        raise UsageError(f"row {sizes.index(0)} (counted from 0) has no reference; every row needs one or more")
+    flat = [caption for right in references for caption in right]
+    return len(predictions), [*flat, *predictions], np.repeat(np.arange(len(sizes)), sizes)
+
+
+def _read(flat: Sequence[str], tokens: Tokens) -> Readings:
+    if tokens not in ("ptb", "words"):
+        raise UsageError(f"tokens must be 'ptb' or 'words', got {tokens!r}")
+    return penn(flat) if tokens == "ptb" else spaced(flat)
+
+
+def _tallied(readings: Readings, owners: Integers, rows: int, rouge_sum: Numbers | None) -> Tallies:
+    cider, plain, hits = _shared(readings.words, owners, rows)
+    lengths = readings.words.lengths
+    length = lengths[len(owners) :]
+    return Tallies(
+        cider=cider,
+        plain=plain,
+        rouge=_rouge(readings.aligned, owners, beta=BETA),
+        hits=hits,
+        guesses=np.maximum(0, length[:, None] - np.arange(LONGEST)),
+        length=length,
+        closest=_closest(lengths[: len(owners)], owners, length),
+        rouge_sum=rouge_sum,
+    )
+
+
+def _shared(texts: Texts, owners: Integers, rows: int) -> tuple[Numbers, Numbers, Integers]:
+    """CIDEr-D and plain CIDEr (N,), and hits (N, 4)."""
+    count = len(owners)
+    row_of = np.concatenate([owners, np.arange(rows)])
+    hits = np.zeros((rows, LONGEST), np.int64)
+    clipped, cosine = np.zeros(count), np.zeros(count)
+    for n, found in enumerate(runs(texts, LONGEST)):
+        row = row_of[found.text]
+        right = found.text < count
+        # In how many rows some reference has this run. Entries of one run are sorted by row, references first.
+        fresh = right.copy()
+        fresh[1:] &= (found.run[1:] != found.run[:-1]) | (row[1:] != row[:-1])
+        rarity = (
+            np.log(rows) - np.log(np.maximum(1, np.bincount(found.run[fresh], minlength=int(found.run[-1]) + 1)))
+            if len(row)
+            else np.zeros(0)
+        )
+        weight = found.count * rarity[found.run]
+        norm = np.sqrt(np.bincount(found.text, weight**2, minlength=count + rows))
+        # Which runs of the references their prediction has too.
+        key = found.run * rows + row
+        there, at = found_at(key[right], key[~right])
+        text, mine, theirs = found.text[right][there], weight[~right][at], weight[right][there]
+        cosine_n = np.bincount(text, mine * theirs, minlength=count)
+        clipped_n = np.bincount(text, np.minimum(mine, theirs) * theirs, minlength=count)
+        both = norm[:count] * norm[count:][owners]
+        clipped += np.divide(clipped_n, both, out=np.zeros(count), where=both > 0)
+        cosine += np.divide(cosine_n, both, out=np.zeros(count), where=both > 0)
+        most = np.zeros(int((~right).sum()), np.int64)
+        np.maximum.at(most, at, found.count[right][there])
+        hit = np.minimum(most, found.count[~right])
+        hits[:, n] = np.bincount(row[~right], hit, minlength=rows)
+    # Lengths are counted in pairs of words there, which differ from words for a caption without words.
+    pairs = np.maximum(0, texts.lengths - 1)
+    clipped *= np.exp(-((pairs[count:][owners] - pairs[:count]) ** 2) / (2 * SIGMA**2))
+    references = np.bincount(owners, minlength=rows)
+    cider, plain = (
+        10 / LONGEST * np.bincount(owners, values, minlength=rows) / references for values in (clipped, cosine)
+    )
+    return cider, plain, hits
+
+
+def _closest(lengths: Integers, owners: Integers, length: Integers) -> Integers:
+    """For each prediction, the length of the reference nearest in length, the shorter of two."""
+    base = int(lengths.max(initial=0)) + 1
+    starts = np.searchsorted(owners, np.arange(len(length)))
+    return np.minimum.reduceat(np.abs(lengths - length[owners]) * base + lengths, starts) % base
+
+
+def bleu(counts: Numbers) -> Numbers:
+    """BLEU-1 to BLEU-4, (R, 4), of sums of `Tallies.counts`, (R, 10)."""
+    hits, guesses = counts[:, :LONGEST], counts[:, LONGEST : 2 * LONGEST]
+    length, closest = counts[:, -2], counts[:, -1]
+    precision = np.cumprod((hits + _TINY) / (guesses + _SMALL), axis=1)
+    ratio = (length + _TINY) / (closest + _SMALL)
+    brevity = np.exp(np.minimum(0, 1 - 1 / ratio))
+    return np.asarray(precision ** (1 / np.arange(1, LONGEST + 1)) * brevity[:, None], dtype=np.float64)
+
+
+def _rouge(texts: Texts, owners: Integers, *, beta: float) -> Numbers:
+    """ROUGE-L of each prediction, (N,)."""
+    count = len(owners)
+    right, said = texts.part(0, count), texts.part(count, len(texts))
+    shared = common(right, said, owners)
+    # A caption without words is one empty word.
+    shared[(right.lengths == 0) & (said.lengths[owners] == 0)] = 1
+    precision = shared / np.maximum(1, said.lengths)[owners]
+    recall = shared / np.maximum(1, right.lengths)
+    starts = np.searchsorted(owners, np.arange(len(said)))
+    best, covered = np.maximum.reduceat(precision, starts), np.maximum.reduceat(recall, starts)
+    return _weighed(best, covered, beta)
+
+
+def _rouge_sum(flat: Sequence[str], owners: Integers, rows: int, tokens: Tokens) -> Numbers | None:
+    """ROUGE-Lsum of each prediction, (N,), for text of one line: F1 with the best reference."""
+    if tokens != "words":
+        return None
+    texts = alphanumeric(flat).aligned
+    count = len(owners)
+    right, said = texts.part(0, count), texts.part(count, count + rows)
+    shared = common(right, said, owners)
+    precision = shared / np.maximum(1, said.lengths)[owners]
+    recall = shared / np.maximum(1, right.lengths)
+    starts = np.searchsorted(owners, np.arange(rows))
+    return np.maximum.reduceat(_weighed(precision, recall, 1.0), starts)
+
+
+def _weighed(precision: Numbers, recall: Numbers, beta: float) -> Numbers:
+    below = recall + beta**2 * precision
+    return np.divide((1 + beta**2) * precision * recall, below, out=np.zeros(len(below)), where=below > 0)
+
+
+def _meteor(readings: Readings, owners: Integers, rows: int, meteor: Meteor) -> float:
+    sentences = readings.sentences()
+    starts = np.searchsorted(owners, np.arange(rows + 1)).tolist()
+    right = [sentences[first:last] for first, last in zip(starts, starts[1:], strict=False)]
+    return meteor(sentences[len(owners) :], right)
+
+
+def scores(
+    rows: Sequence[Row],
+    *,
+    seed: int = 0,
+    resamples: int = 1000,
+    tokens: Tokens = "ptb",
+    meteor: Meteor | None = None,
+    plain: bool = False,
+) -> list[Score]:
+    """Every caption score of these rows, times 100 as papers print them; CIDEr can go beyond 100.
+
+    Strict: an item that is not done said nothing and scores 0. Legacy: such items are left out, their references too.
+    Then the strict ones of each group. CIDEr and ROUGE-L are means over items, bounded by drawing videos with the
+    rarity of runs held fixed; BLEU is made anew of each draw's counts; METEOR has no interval. Raises UsageError
+    for an item without references or a done prediction that is no text, by id.
+    """
+    right = [_references(row) for row in rows]
+    said = [_said(row) for row in rows]
+    states = [State.FAILED if row.prediction is None else row.prediction.state for row in rows]
+    videos = [row.item.video for row in rows]
+    done = [place for place, state in enumerate(states) if state is State.DONE]
+    everything = list(range(len(rows)))
+    count = Counter(states)
+
+    def told(places: Sequence[int], numbers: _Numbers, *, legacy: bool, group: Mapping[str, str]) -> list[Score]:
+        over = count if legacy else Counter(states[place] for place in places)
+        of_state = {state.value: over[state] for state in State}
+        draws = Resampler([videos[place] for place in places], seed=seed, resamples=resamples) if places else None
+        return [
+            Score(name, value, len(places), of_state, low, high, group=group, legacy=legacy, unit=unit, note=note)
+            for name, unit, note, value, low, high in numbers(draws)
+        ]
+
+    strict = _Measured.of([said[place] for place in everything], right, done, tokens=tokens, plain=plain, meteor=meteor)
+    found = told(everything, strict.numbers, legacy=False, group={})
+    finished = strict
+    if len(done) < len(rows):
+        finished = _Measured.of(
+            [said[place] for place in done],
+            [right[place] for place in done],
+            range(len(done)),
+            tokens=tokens,
+            plain=plain,
+            meteor=meteor,
+        )
+    found += told(done, finished.numbers, legacy=True, group={})
+    for name, value in sorted({pair for row in rows for pair in row.item.groups.items()}):
+        places = [place for place, row in enumerate(rows) if row.item.groups.get(name) == value]
+        found += told(places, strict.part(places).numbers, legacy=False, group={name: value})
+    return found
+
+
+_Numbers = Callable[[Resampler | None], Iterator[tuple[str, str, str, float | None, float | None, float | None]]]
+_CORPUS = "over the corpus, of all rows at once"
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """What rows scored: values of each item by name (N,), counts for BLEU (N, 10), and METEOR if it was asked."""
+
+    values: Mapping[str, Numbers]
+    counts: Numbers
+    meteor: float | None = None
+    asked: bool = False
+
+    @classmethod
+    def of(
+        cls,
+        said: Sequence[str],
+        right: Sequence[Sequence[str]],
+        done: Sequence[int],
+        *,
+        tokens: Tokens,
+        plain: bool,
+        meteor: Meteor | None,
+    ) -> _Measured:
+        """These rows measured; what is not `done` scores 0."""
+        names = [
+            "CIDEr",
+            *(["CIDEr (plain)"] if plain else []),
+            "ROUGE-L",
+            *(["ROUGE-Lsum"] if tokens == "words" else []),
+        ]
+        if not said:
+            return cls({name: np.zeros(0) for name in names}, np.zeros((0, 10)), asked=meteor is not None)
+        rows, flat, owners = _checked(said, right)
+        readings = _read(flat, tokens)
+        tallied = _tallied(readings, owners, rows, _rouge_sum(flat, owners, rows, tokens))
+        answered = np.zeros(rows)
+        answered[list(done)] = 1
+        arrays = {
+            "CIDEr": tallied.cider,
+            "CIDEr (plain)": tallied.plain,
+            "ROUGE-L": tallied.rouge,
+            "ROUGE-Lsum": tallied.rouge_sum,
+        }
+        # An empty caption equals an empty reference in ROUGE-L, but a missing one equals nothing.
+        values = {name: array * answered for name in names if (array := arrays[name]) is not None}
+        counted = None if meteor is None else _meteor(readings, owners, rows, meteor)
+        return cls(values, tallied.counts, counted, meteor is not None)
+
+    def part(self, places: Sequence[int]) -> _Measured:
+        """Some of these rows, with the rarities of all; METEOR is of all rows only."""
+        chosen = list(places)
+        return _Measured({name: values[chosen] for name, values in self.values.items()}, self.counts[chosen])
+
+    def numbers(
+        self, draws: Resampler | None
+    ) -> Iterator[tuple[str, str, str, float | None, float | None, float | None]]:
+        """Name, unit, note, value, low and high of each number."""
+        if draws is None:
+            names = [*self.values, *(f"BLEU-{n}" for n in range(1, LONGEST + 1)), *(["METEOR"] if self.asked else [])]
+            for name in names:
+                yield name, "" if name.startswith("CIDEr") else "%", "no rows", None, None, None
+            return
+        for name, values in self.values.items():
+            low, high = bounds(100 * draws.means(values))
+            yield name, "" if name.startswith("CIDEr") else "%", "", 100 * float(values.mean()), low, high
+        value = 100 * bleu(self.counts.sum(axis=0)[None])[0]
+        # Means over a draw, times the rows: BLEU adds its small constants to sums.
+        drawn = 100 * bleu(len(self.counts) * draws.means(self.counts))
+        for n in range(LONGEST):
+            low, high = bounds(drawn[:, n])
+            yield f"BLEU-{n + 1}", "%", _CORPUS, float(value[n]), low, high
+        if self.asked:
+            yield "METEOR", "%", "METEOR 1.5 by its Java program, " + _CORPUS, 100 * (self.meteor or 0.0), None, None
+
+
+def _references(row: Row) -> list[str]:
+    right = row.item.gold.get("references")
+    if not isinstance(right, (list, tuple)) or not right or not all(isinstance(text, str) for text in right):
+        raise UsageError(
+            f"item {row.item.id!r} needs gold['references'], a list of one or more texts, got {right!r:.80}"
+        )
+    return list(right)
+
+
+def _said(row: Row) -> str:
+    if row.prediction is None or row.prediction.state is not State.DONE:
+        return ""
+    if not isinstance(row.prediction.value, str):
+        raise UsageError(f"the prediction for item {row.item.id!r} must be a text, got {row.prediction.value!r:.80}")
+    return row.prediction.value
