@@ -4,20 +4,40 @@ A judge is two pure functions of a file on the shelf `judges/`: what to ask abou
 replies (`items.Judge`). Some ask in two rounds (first what events a caption tells, then which of them hold), so a judge
 is a little conversation: `asks(row, said)` gives the next questions until there are none, then `verdict` is called.
 
-A verdict knows which prediction it is about, and is made anew when that has changed.
+A verdict knows which prediction it is about ("of") and who judged with which words ("by"), and is made anew when one of
+these has changed. A judge that reads whole rows by itself, as `judges.nli` does, is a `Decider`: nobody is asked.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+import json
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Protocol
 
 from longshot.asking import Answer, Desk, Question
 from longshot.contracts import Progress
+from longshot.errors import UsageError
 from longshot.evaluating.runs import Run, digest_of
 from longshot.items import Ask, Benchmark, Judge, Row, Verdict
 from longshot.journal import Journal, Result, State
+
+_NAME = re.compile(r"[\w.-]{1,64}")
+
+
+class Decider(Protocol):
+    """A judge that asks nobody."""
+
+    @property
+    def name(self) -> str:
+        """Who this is, with all that its verdicts depend on."""
+        ...
+
+    def decide(self, rows: Sequence[Row]) -> Iterator[Verdict]:
+        """One verdict for each row, in any order; every row's prediction is done."""
+        ...
 
 
 def judge(
@@ -29,31 +49,63 @@ def judge(
     name: str = "",
     progress: Progress | None = None,
 ) -> Iterator[Verdict]:
-    """A verdict for every prediction that is done and has none yet, as they are finished.
+    """A verdict for every prediction that is done and has none of this judge yet, as they are finished.
 
     name: of the judge, when there are several: their verdicts lie side by side. Raises ModelError for a judge that
     cannot be asked (a wrong key), Busy when another process judges this run.
     """
-    path = run.verdicts_path.with_name(f"verdicts.{name}.jsonl") if name else run.verdicts_path
-    with Journal(path) as journal:
+    made = desk.model.source
+    settings = json.dumps(dict(made.settings), sort_keys=True, default=str)
+    by = f"{judging.name}, {made.model}@{made.revision} {settings}"
+    yield from _keep(
+        benchmark, run, by, name, lambda rows: _conversations(rows, judging, desk, run, name or "judge"), progress
+    )
+
+
+def decide(
+    benchmark: Benchmark, run: Run, decider: Decider, *, name: str = "", progress: Progress | None = None
+) -> Iterator[Verdict]:
+    """As `judge`, by a judge that asks nobody."""
+    yield from _keep(benchmark, run, decider.name, name, decider.decide, progress)
+
+
+def verdicts_path(run: Run, name: str = "") -> Path:
+    """Where the verdicts of one judge of a run lie: verdicts.jsonl, or verdicts.<name>.jsonl."""
+    if name and not _NAME.fullmatch(name):
+        raise UsageError(f"a judge's name is letters, digits, dot, dash and underscore, got {name!r}")
+    return run.verdicts_path.with_name(f"verdicts.{name}.jsonl") if name else run.verdicts_path
+
+
+def _keep(
+    benchmark: Benchmark,
+    run: Run,
+    by: str,
+    name: str,
+    verdicts: Callable[[Sequence[Row]], Iterator[Verdict]],
+    progress: Progress | None,
+) -> Iterator[Verdict]:
+    """Write every verdict that is still to be made; on the disk when it is given out."""
+    with Journal(verdicts_path(run, name)) as journal:
         rows = [row for row in run.rows(benchmark) if row.prediction and row.prediction.state is State.DONE]
-        left = [row for row in rows if not _stands(journal.result(row.item.id), row)]
+        left = [row for row in rows if not _stands(journal.result(row.item.id), row, by)]
         told = len(rows) - len(left)
         if progress:
             progress(told, len(rows))
-        for verdict in _conversations(left, judging, desk, run, name or "judge"):
-            journal.record(verdict.id, Result(verdict.state, verdict.value, verdict.reason))
+        abouts = {row.item.id: {"of": digest_of(row.prediction), "by": by} for row in left}
+        for verdict in verdicts(left):
+            marked = replace(verdict, value={**abouts[verdict.id], **(verdict.value or {})})
+            journal.record(marked.id, Result(marked.state, marked.value, marked.reason))
             told += 1
             if progress:
                 progress(told, len(rows))
-            yield verdict
+            yield marked
 
 
-def _stands(result: Result | None, row: Row) -> bool:
-    """Whether a verdict is about this very prediction, and final."""
-    if result is None or result.state is State.FAILED:
+def _stands(result: Result | None, row: Row, by: str) -> bool:
+    """Whether a verdict is about this very prediction, by this judge, and final."""
+    if result is None or result.state is State.FAILED or not isinstance(result.value, dict):
         return False
-    return bool(result.value) and result.value.get("of") == digest_of(row.prediction)
+    return result.value.get("of") == digest_of(row.prediction) and result.value.get("by") == by
 
 
 @dataclass
@@ -91,10 +143,8 @@ def _take(talk: _Talk, ask: Ask, answer: Answer) -> None:
     if answer.state is State.DONE:
         talk.said[ask.name] = answer.value
     elif talk.ended is None:
-        value = {"of": digest_of(talk.row.prediction)}
-        talk.ended = Verdict(talk.row.item.id, answer.state, value, f"{ask.name}: {answer.reason}")
+        talk.ended = Verdict(talk.row.item.id, answer.state, None, f"{ask.name}: {answer.reason}")
 
 
 def _ended(talk: _Talk, judging: Judge) -> Verdict:
-    value = {"of": digest_of(talk.row.prediction), **judging.verdict(talk.row, talk.said)}
-    return Verdict(talk.row.item.id, State.DONE, value)
+    return Verdict(talk.row.item.id, State.DONE, dict(judging.verdict(talk.row, talk.said)))

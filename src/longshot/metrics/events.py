@@ -220,7 +220,7 @@ def _of_one(
         add("F1", (value, drawn), n, f"mean of {' and '.join(f'F1 {part}' for part in parts)}")
     for part, triple, one in zip(parts, triples, counted, strict=True):
         judged = _judged(one, members) if wanted.legacy else len(rows)
-        empty = int(np.sum(members & (one.gold == 0)))
+        empty = int(np.sum(members & (one.gold == 0) & (one.done if wanted.legacy else True)))
         recalled = judged if wanted.legacy else judged - empty
         note = "" if not empty else f"{empty} items have no gold {part}: {'recall 1' if wanted.legacy else 'no recall'}"
         add(_name("F1", part, parts), triple.f1, judged, _how(wanted))
