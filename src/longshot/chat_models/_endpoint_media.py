@@ -134,7 +134,7 @@ def probe_clip() -> tuple[Frames, str]:
     """Four seconds that show a 4, then a 7, then a 2, two frames each, and what should be read there."""
     shown = "472"
     pixels = np.stack([_digit_picture(digit) for digit in shown for _ in range(2)])
-    return Frames(pixels, np.arange(len(pixels)) * 0.5), shown
+    return Frames(pixels, np.arange(len(pixels), dtype=np.float64) * 0.5), shown
 
 
 def _digit_picture(digit: str) -> NDArray[np.uint8]:
@@ -176,7 +176,7 @@ def _seconds(second: float) -> str:
 
 def _mark(pixels: NDArray[np.uint8], times: Sequence[float], way: str) -> str:
     """A name for prepared pictures: by pixels, times and way, since a server keeps the times with them."""
-    digest = hashlib.blake2b(np.ascontiguousarray(pixels), digest_size=16)
+    digest = hashlib.blake2b(np.ascontiguousarray(pixels).data, digest_size=16)
     digest.update(f"{pixels.shape}{way}{times}".encode())
     return digest.hexdigest()
 

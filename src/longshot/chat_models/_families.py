@@ -136,7 +136,7 @@ class MiniCPMVDialect(Dialect):
         return height * width / part.patch_size**2 / self.processor.video_token_divisor
 
     def send(self, frames: Frames, plan: Plan) -> Sent:
-        """A video as its authors ask: one slice a frame, no picture numbers (model card of MiniCPM-V 4.6)."""
+        """A video as its authors ask: one slice a frame, no picture numbers (from memory of their examples, unverified)."""
         if len(frames) == 1:
             return super().send(frames, plan)
         details = {

@@ -103,8 +103,8 @@ def find_videos(benchmark: Benchmark, folder: str | os.PathLike[str]) -> dict[st
     found: dict[str, Path | None] = {}
     for item in benchmark.items:
         if item.video not in found:
-            path = next(filter(None, (_by(pattern, item.video, keys) for pattern in benchmark.files)), None)
-            found[item.video] = root / path if path else None
+            place = next(filter(None, (_by(pattern, item.video, keys) for pattern in benchmark.files)), None)
+            found[item.video] = root / place if place else None
     return found
 
 
