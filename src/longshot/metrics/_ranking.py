@@ -280,7 +280,13 @@ class _Side:
         found: list[list[int]] = [[] for _ in range(self._rows)]
         ties = [0] * self._rows
         edges = np.flatnonzero(np.diff(self._asked, prepend=-1, append=-1))
+        alone = edges[:-1][np.diff(edges) == 1]
+        last_places = (self.greater + self.same)[alone].tolist()
+        for row, place, same in zip(self._asked[alone].tolist(), last_places, self.same[alone].tolist(), strict=True):
+            found[row], ties[row] = [place], same - 1
         for first, last in pairwise(edges.tolist()):
+            if last - first == 1:
+                continue
             order = first + np.argsort(-self.level[first:last], kind="stable")
             falling = -self.level[order]  # ascends, as searchsorted wants it
             right_above = np.searchsorted(falling, falling + tied, side="right")
@@ -321,13 +327,15 @@ class _Chunk:
         np.greater_equal(values, (level - slack).astype(np.float32)[:, None], out=near[:, :width])
         near ^= above
         side.greater[self.pairs] += _trues(above)
-        if near.any():
-            self._again(near[:, :width], level, tied)
+        places = np.flatnonzero(near)
+        if len(places):
+            self._again(*np.divmod(places, padded), level, tied)
 
-    def _again(self, near: NDArray[np.bool_], level: Numbers, tied: float) -> None:
-        """Decide in float64 what float32 cannot."""
-        i, j = np.nonzero(near)
-        if len(i) > near.size // 16:  # a model that finds everything alike: the whole product is cheaper
+    def _again(self, i: Counts, j: Counts, level: Numbers, tied: float) -> None:
+        """Decide in float64 what float32 cannot: whether the others j come before what the pairs i ask for."""
+        if (
+            len(i) > len(level) * len(self.others) // 16
+        ):  # a model that finds everything alike: the whole product is cheaper
             all_of_them = self.own[self.rows].astype(np.float64) @ self.others.astype(np.float64).T
             exact = all_of_them[i, j]
         else:
