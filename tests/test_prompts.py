@@ -50,7 +50,7 @@ def test_places_that_nobody_fills(tmp_path: Path, text: str, said: str) -> None:
 
 
 def test_unknown_names_come_with_the_known_ones(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"'clips', and no file: there are clip, .*did you mean 'clip'"):
+    with pytest.raises(UsageError, match=r"'clips', and no file: there are .*clip, .*did you mean 'clip'"):
         load_prompt("clips")
     (tmp_path / "empty.txt").write_text("# nothing\n")
     with pytest.raises(UsageError, match="is empty"):
