@@ -18,7 +18,7 @@ from longshot import registry
 from longshot.asking import Desk
 from longshot.contracts import Loading, Progress
 from longshot.errors import UsageError
-from longshot.evaluating.judge import judge
+from longshot.evaluating.judge import decide, judge
 from longshot.evaluating.predict import Chat, Observer, Predictor, Rows, find_videos, load_benchmark, predict
 from longshot.evaluating.runs import Run, differences, manifest, missing_of
 from longshot.evaluating.score import score
@@ -27,6 +27,7 @@ from longshot.models import open_chat_model, open_encoder
 from longshot.video import open_video
 
 SEED = 0
+OFFLINE = "nli:"
 
 
 @dataclass(frozen=True)
@@ -138,6 +139,14 @@ def judge_run(
     if not benchmark.judge:
         raise UsageError(f"{benchmark.name} needs no judge")
     prompts = Path(order.prompts) if order.prompts else None
+    if order.judge.startswith(OFFLINE):
+        if prompts:
+            raise UsageError(f"{order.judge} asks nobody: leave the folder of prompts out")
+        checkpoint = order.judge.removeprefix(OFFLINE)
+        decider = registry.module("judges", "nli").load(checkpoint, of=benchmark.judge, loading=order.loading)
+        for _ in decide(benchmark, run, decider, name=name, progress=progress):
+            pass
+        return
     judging = registry.module("judges", benchmark.judge).load(prompts=prompts)
     with Desk(open_chat_model(order.judge, loading=order.loading, settings=order.judge_settings)) as desk:
         for _ in judge(benchmark, run, judging, desk, name=name, progress=progress):

@@ -13,5 +13,5 @@ from longshot.judges._facts import FactJudge
 
 
 def load(*, prompts: Path | None = None) -> FactJudge:
-    """The judge. prompts: a folder with extract-events.txt, extract-objects.txt ($text) or entail.txt, as in `events`."""
+    """The judge. prompts: a folder with extract-events.txt or extract-objects.txt ($text), or entail.txt."""
     return FactJudge("facts", ("events", "objects"), prompts)
