@@ -28,7 +28,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from longshot import registry
-from longshot.asking import Answer, Desk, Question, Read
+from longshot.asking import Answer, Desk, Question, Read, Unreadable
 from longshot.captioning.describe import clip_spans, describe_spans, look
 from longshot.captioning.summarise import telling_words
 from longshot.clips import preset
@@ -39,7 +39,7 @@ from longshot.items import Benchmark, Item, Prediction, gallery_id
 from longshot.journal import Journal, State
 from longshot.looks import Look
 from longshot.metrics.answers import LETTERS
-from longshot.metrics.moments import read_windows
+from longshot.metrics.moments import NoWindows, read_windows
 from longshot.metrics.retrieval import ranks
 from longshot.prompts import load_prompt
 from longshot.sampling import Sampler
@@ -255,7 +255,10 @@ def _read_for(benchmark: Benchmark, span: Span) -> Read | None:
 
 
 def _read_moments(text: str, *, span: Span) -> dict[str, Any]:
-    windows = read_windows(text, duration=span.length)
+    try:
+        windows = read_windows(text, duration=span.length)
+    except NoWindows as error:
+        raise Unreadable(str(error)) from error
     return {"windows": [[start + span.start, end + span.start, score] for start, end, score in windows]}
 
 
