@@ -20,6 +20,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from math import log
 from pathlib import Path
 from string import Template
@@ -163,7 +164,7 @@ def predict(
             for item in left
             if not places.get(item.video)
         )
-        for prediction in (*absent, *(predictor.predict(benchmark, ready, files, run, label) if ready else ())):
+        for prediction in chain(absent, predictor.predict(benchmark, ready, files, run, label) if ready else ()):
             record(journal, prediction)
             told += 1
             if progress:
