@@ -11,20 +11,15 @@ these has changed. A judge that reads whole rows by itself, as `judges.nli` does
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any, Protocol
 
 from longshot.asking import Answer, Desk, Question
 from longshot.contracts import Progress
-from longshot.errors import UsageError
 from longshot.evaluating.runs import Run, digest_of
 from longshot.items import Ask, Benchmark, Judge, Row, Verdict
 from longshot.journal import Journal, Result, State
-
-_NAME = re.compile(r"[\w.-]{1,64}")
 
 
 class Decider(Protocol):
@@ -69,13 +64,6 @@ def decide(
     yield from _keep(benchmark, run, decider.name, name, decider.decide, progress)
 
 
-def verdicts_path(run: Run, name: str = "") -> Path:
-    """Where the verdicts of one judge of a run lie: verdicts.jsonl, or verdicts.<name>.jsonl."""
-    if name and not _NAME.fullmatch(name):
-        raise UsageError(f"a judge's name is letters, digits, dot, dash and underscore, got {name!r}")
-    return run.verdicts_path.with_name(f"verdicts.{name}.jsonl") if name else run.verdicts_path
-
-
 def _keep(
     benchmark: Benchmark,
     run: Run,
@@ -85,7 +73,7 @@ def _keep(
     progress: Progress | None,
 ) -> Iterator[Verdict]:
     """Write every verdict that is still to be made; on the disk when it is given out."""
-    with Journal(verdicts_path(run, name)) as journal:
+    with Journal(run.verdicts_of(name)) as journal:
         rows = [row for row in run.rows(benchmark) if row.prediction and row.prediction.state is State.DONE]
         left = [row for row in rows if not _stands(journal.result(row.item.id), row, by)]
         told = len(rows) - len(left)

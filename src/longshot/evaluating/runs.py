@@ -17,6 +17,7 @@ import hashlib
 import json
 import os
 import platform
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ from longshot.library import write_text
 from longshot.timeline import Source
 
 FORMAT = 1
+_JUDGE = re.compile(r"[\w.-]{1,64}")
 _PACKAGES = ("numpy", "av", "torch", "transformers", "open_clip_torch", "sentence-transformers", "httpx")
 
 
@@ -83,16 +85,23 @@ class Run:
                     found[id] = prediction_of(id, result)
         return found
 
-    def verdicts(self) -> dict[str, Verdict]:
-        """Every verdict by item id."""
-        if not self.verdicts_path.exists():
+    def verdicts_of(self, judge: str = "") -> Path:
+        """verdicts.jsonl, or that of one judge of several: verdicts.<judge>.jsonl. Raises UsageError for a bad name."""
+        if judge and not _JUDGE.fullmatch(judge):
+            raise UsageError(f"a judge's name is letters, digits, dot, dash and underscore, got {judge!r}")
+        return self.folder / f"verdicts.{judge}.jsonl" if judge else self.verdicts_path
+
+    def verdicts(self, judge: str = "") -> dict[str, Verdict]:
+        """Every verdict by item id, of one judge of several where it is named."""
+        path = self.verdicts_of(judge)
+        if not path.exists():
             return {}
-        results = read_journal(self.verdicts_path)
+        results = read_journal(path)
         return {id: Verdict(id, result.state, result.value, result.reason) for id, result in results.items()}
 
-    def rows(self, benchmark: Benchmark) -> list[Row]:
+    def rows(self, benchmark: Benchmark, *, judge: str = "") -> list[Row]:
         """Every item of a benchmark with what is known of it; a verdict on another prediction does not count."""
-        predictions, verdicts = self.predictions(), self.verdicts()
+        predictions, verdicts = self.predictions(), self.verdicts(judge)
         rows = []
         for item in benchmark.items:
             prediction, verdict = predictions.get(item.id), verdicts.get(item.id)
