@@ -92,7 +92,7 @@ def soup(seed: int, count: int) -> list[str]:
         5 10 3.5 1/2 5-1/2 1,000 12:30 -5 +5 10% $5 US$5 £5 €5 ½ 2nd 90's '90s 1990s 2x4 1080p 555-1234 (555) 8/27/2014
         2014-08-27 http://a.b/c www.foo.com foo.com foo@bar.com file.txt #tag @user &amp; &lt; &nbsp; <b> </b> <br/> <3
         :) :-( ^_^ -_- ... .. . , ; : ! ? !! -- - --- ( ) [ ] { } < > " ' ` `` '' ‘ ’ “ ” « » … – — a_b a/b a=b a+b a.b
-        x-ray café Москва 東京 हिन्दी العربية ٣ 😀 👍🏽 ★ → ° ™ x² ﷺ ​ ­ 　
+        x-ray café Москва 東京 हिन्दी العربية ٣ 😀 👍🏽 ★ → ° ™ x² ﷺ \u200b \u00ad \u3000 .
     """
     common_words, odd_words = plain.split(), odd.split()
     ends = [

@@ -107,7 +107,9 @@ def common(texts: Texts, others: Texts, pairs: Integers) -> Integers:
     """How many words, in order but with gaps, each text shares with its partner: the longest common subsequence, (D,).
 
     pairs (D,): for each text, its partner in `others`. Bit-parallel: one bit for each word of the partner, and one step
-    for each word of the text, for all texts at once. Source: Hyyrö, Bit-parallel LCS-length computation revisited, 2004.
+    for each word of the text, for all texts at once.
+
+    Source: Hyyrö, Bit-parallel LCS-length computation revisited, AWOCA 2004.
     """
     shared = np.zeros(len(texts), np.int64)
     if not len(texts.ids) or not len(others.ids):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +33,7 @@ class Readings:
     def sentences(self) -> list[str]:
         """Each caption as its words with spaces between them."""
         ids, starts = self.aligned.ids.tolist(), self.aligned.starts.tolist()
-        return [" ".join([self.vocabulary[i] for i in ids[a:b]]) for a, b in zip(starts, starts[1:], strict=False)]
+        return [" ".join([self.vocabulary[i] for i in ids[a:b]]) for a, b in pairwise(starts)]
 
 
 class _Words(dict[str, int]):

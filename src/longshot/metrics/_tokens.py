@@ -3,10 +3,10 @@
     words("The man's dog isn't here (again).")
     -> ["the", "man", "'s", "dog", "is", "n't", "here", "-lrb-", "again", "-rrb-"]
 
-What is reproduced is the behaviour of the Java tokenizer of CoreNLP 3.4.1 with its options for kept lines and lower case,
-followed by the removal of MARKS, as the package pycocoevalcap 1.2 does it: at each place the longest token wins, and
-among equally long ones the one named first below. Lower case comes last, so that "Miss." and "miss." differ. Where a
-rule of that tokenizer only decides about a mark that is removed afterwards (which way a quote opens, whether the stop
+What is reproduced is the behaviour of the Java tokenizer of CoreNLP 3.4.1 with its options for kept lines and lower
+case, followed by the removal of MARKS, as the package pycocoevalcap 1.2 does it: at each place the longest token wins,
+and among equally long ones the one named first below. Lower case comes last, so that "Miss." and "miss." differ. Where
+a rule of that tokenizer only decides about a mark that is removed afterwards (which way a quote opens, whether the stop
 after "etc." is said twice), there is no rule here.
 
 A caption is first written in a small alphabet, one letter for each kind of character, so that the rules stay short:
@@ -31,11 +31,12 @@ MARKS = frozenset(
 """Tokens that are not counted. The brackets stand in upper case and the tokens in lower, so brackets are counted."""
 
 LETTER, EXTENDER, DIGIT, SYMBOL, WIDE, NOTHING = "é", "\u0300", "٠", "§", "\u2000", "\ufffd"
-_RAISED = "\u207a\u207b\u208a\u208b\u2070\xb9\xb2\xb3\u2074\u2075\u2076\u2077\u2078\u2079\u2080\u2081\u2082\u2083\u2084\u2085\u2086\u2087\u2088\u2089"
+_RAISED = "⁺⁻₊₋⁰¹²³⁴⁵⁶⁷⁸⁹₀₁₂₃₄₅₆₇₈₉"
 _ITSELF = (
     _RAISED
-    + "\xa0\xad\xa2\xa3\xa4\xa5\x80\xbc\xbd\xbe\u2153\u2154\u058a\u2010\u2011\u066b\u066c\u2044\u2026\x85\u2013\u2014\u2015\x96\x97"
-    + ("\x91\x92\x93\x94\u2018\u2019\u201a\u201b\u201c\u201d\u201e\u201f\u2039\u203a\xab\xbb\u20a0\u20ac")
+    + "¢£¤¥€₠¼½¾⅓⅔⁄…–—―‘’‚‛“”„‟‹›«»"
+    + "\xa0\xad\u058a\u2010\u2011\u066b\u066c"
+    + "\x80\x85\x91\x92\x93\x94\x96\x97"  # Windows' own places of the euro, dots, quotes and dashes
 )
 
 
@@ -50,23 +51,26 @@ def _ranges(text: str) -> frozenset[int]:
 
 # Letters of today's Unicode that are none in the version (6.x) that the tokenizer was made with.
 _LATER_LETTERS = _ranges(
-    "37f 528-52f 560 588 5ef 860-86a 870-887 889-88e 8a1 8ad-8c9 978 980 9fc af9 c34 c5a c5d c80 cdd d04 d54-d56 d5f e86 e89"
-    " e8c e8e-e93 e98 ea0 ea8-ea9 eac 13f5 13f8-13fd 16f1-16f8 170d 171f 1878 191d-191e 19b0-19c0 19c8-19c9 1b4c 1c80-1c88"
-    " 1c90-1cba 1cbd-1cbf 1cf2-1cf3 1cfa 2c2f 2c5f 312e-312f 31bb-31bf 4db6-4dbf 9fcd-9fff a698-a69d a78f a794-a79f a7ab-a7ca"
-    " a7d0-a7d1 a7d3 a7d5-a7d9 a7f2-a7f7 a8fd-a8fe a9e0-a9e4 a9e6-a9ef a9fa-a9fe aa7e-aa7f ab30-ab5a ab5c-ab69 ab70-abbf"
+    "37f 528-52f 560 588 5ef 860-86a 870-887 889-88e 8a1 8ad-8c9 978 980 9fc af9 c34 c5a c5d c80 cdd d04"
+    " d54-d56 d5f e86 e89 e8c e8e-e93 e98 ea0 ea8-ea9 eac 13f5 13f8-13fd 16f1-16f8 170d 171f 1878"
+    " 191d-191e 19b0-19c0 19c8-19c9 1b4c 1c80-1c88 1c90-1cba 1cbd-1cbf 1cf2-1cf3 1cfa 2c2f 2c5f 312e-312f"
+    " 31bb-31bf 4db6-4dbf 9fcd-9fff a698-a69d a78f a794-a79f a7ab-a7ca a7d0-a7d1 a7d3 a7d5-a7d9 a7f2-a7f7"
+    " a8fd-a8fe a9e0-a9e4 a9e6-a9ef a9fa-a9fe aa7e-aa7f ab30-ab5a ab5c-ab69 ab70-abbf"
 )
 _LATER_DIGITS = _ranges("de6-def a9f0-a9f9")
 _EXTENDERS = _ranges(
-    "2c2-2c5 2d2-2df 2e5-2eb 2ed 2ef-36f 375 378-379 384-385 3f6 483-487 55a-55f 591-5bd 5bf 5c1-5c2 5c4-5c5 5c7 615-61a"
-    " 64b-65e 670 6d6-6e4 6e7-6ed 6fd-6fe 70f 711 730-74c 7a6-7b0 7eb-7f3 900-903 93c 93e-94e 951-955 962-963 981-983 9bc"
-    " 9be-9c4 9c7-9c8 9cb-9cd 9d7 9e2-9e3 a01-a03 a3c a3e-a4f a81-a83 abc abe-acf b82 bbe-bc2 bc6-bc8 bca-bcd c01-c03 c3e-c56"
-    " d3e-d44 d46-d48 e31 e34-e3a e47-e4e eb1 eb4-ebc ec8-ecd"
+    "2c2-2c5 2d2-2df 2e5-2eb 2ed 2ef-36f 375 378-379 384-385 3f6 483-487 55a-55f 591-5bd 5bf 5c1-5c2"
+    " 5c4-5c5 5c7 615-61a 64b-65e 670 6d6-6e4 6e7-6ed 6fd-6fe 70f 711 730-74c 7a6-7b0 7eb-7f3 900-903 93c"
+    " 93e-94e 951-955 962-963 981-983 9bc 9be-9c4 9c7-9c8 9cb-9cd 9d7 9e2-9e3 a01-a03 a3c a3e-a4f a81-a83"
+    " abc abe-acf b82 bbe-bc2 bc6-bc8 bca-bcd c01-c03 c3e-c56 d3e-d44 d46-d48 e31 e34-e3a e47-e4e eb1"
+    " eb4-ebc ec8-ecd"
 )
 _SYMBOLS = _ranges(
-    "a1 a5-a9 ac ae-b4 b6-b9 bf d7 f7 37e 387 589 5be 5c0 5c3 5c6 5f3-5f4 600-603 606-60c 614 61b 61e-61f 66a 66d 6d4 700-70d"
-    " 7f6-7f8 964-965 e3f e4f 1fbd 2016-2017 201a 201e-2023 2030-2038 203b 203e-2042 2044 2070 2074-207e 2080-208e 20a4"
-    " 2100-2101 2103-2106 2108-2109 2114 2116-2118 211e-2123 2125 2127 2129 212e 213a-213b 2140-2144 214a-214d 214f 2155-215e"
-    " 2190-2bff 3001-3002 3012 30fb ff01-ff0f ff1a-ff20 ff3b-ff40 ff5b-ff65 ffe0-ffe1 ffe5-ffe6"
+    "a1 a5-a9 ac ae-b4 b6-b9 bf d7 f7 37e 387 589 5be 5c0 5c3 5c6 5f3-5f4 600-603 606-60c 614 61b 61e-61f"
+    " 66a 66d 6d4 700-70d 7f6-7f8 964-965 e3f e4f 1fbd 2016-2017 201a 201e-2023 2030-2038 203b 203e-2042"
+    " 2044 2070 2074-207e 2080-208e 20a4 2100-2101 2103-2106 2108-2109 2114 2116-2118 211e-2123 2125 2127"
+    " 2129 212e 213a-213b 2140-2144 214a-214d 214f 2155-215e 2190-2bff 3001-3002 3012 30fb ff01-ff0f"
+    " ff1a-ff20 ff3b-ff40 ff5b-ff65 ffe0-ffe1 ffe5-ffe6"
 )
 _WIDE_SPACES = _ranges("2000-200a 3000")
 _LINE_ENDS = "\n\r\x0b\x0c\u2028\u2029"
@@ -132,18 +136,19 @@ def _either(names: str) -> str:
 # With their stop one word, unless the next two characters make a longer token.
 _SHORTENED = (
     _either(
-        "jan feb mar apr jun jul aug sep sept oct nov dec mon tue tues wed thu thurs fri ala ariz calif colo conn ct dak fla"
-        " ga ind kan kans ky ltd md mich minn mo mont neb nev okla penn tenn va vt wis wisc wyo inc co cos corp plc rt"
-        " bancorp bhd assn univ intl sys tel est ext sq jr sr bros ed\\.d ph\\.d blvd rd esq etc al seq bldg"
+        "jan feb mar apr jun jul aug sep sept oct nov dec mon tue tues wed thu thurs fri ala ariz calif"
+        " colo conn ct dak fla ga ind kan kans ky ltd md mich minn mo mont neb nev okla penn tenn va vt"
+        " wis wisc wyo inc co cos corp plc rt bancorp bhd assn univ intl sys tel est ext sq jr sr bros"
+        " ed\\.d ph\\.d blvd rd esq etc al seq bldg"
     )
     + "|A(?i:z|rk)|D(?i:el)|I(?i:ll)|L(?i:a)|M(?i:ass|iss)|O(?i:re)|P(?i:a)|T(?i:ex)|W(?i:ash)|(?i:pp?t)[ye](?i:s?)"
 )
 # With their stop one word.
 _TITLES = (
     _either(
-        "mr mrs ms dr drs prof profs sen sens rep reps atty attys lt col gen messrs gov govs adm rev maj sgt cpl pvt mt capt"
-        " st ste ave pres lieut hon brig cmdr comdr pfc spc supt supts det ft adj adv asst assoc ens insp mlle mme msgr sfc"
-        " vs alex wm jos cie cf treas ph invt elec natl dept"
+        "mr mrs ms dr drs prof profs sen sens rep reps atty attys lt col gen messrs gov govs adm rev maj"
+        " sgt cpl pvt mt capt st ste ave pres lieut hon brig cmdr comdr pfc spc supt supts det ft adj adv"
+        " asst assoc ens insp mlle mme msgr sfc vs alex wm jos cie cf treas ph invt elec natl dept"
     )
     + "|M(?i:iss)|(?i:m)[ft](?i:g)"
 )
@@ -151,8 +156,9 @@ _TITLES = (
 _BEFORE_NUMBERS = r"(?i:ca|figs?|prop|nos?|art|op|pp)"
 # After these an initial gives its stop back: "plan B. The".
 _OPENERS = (
-    "About According Additionally After An A As At But Earlier He Her Here However If In It Last Many More Now Once One Other"
-    " Our She Since So Some Such That The Then There These They This We When While What Yet You"
+    "About According Additionally After An A As At But Earlier He Her Here However If In It Last Many"
+    " More Now Once One Other Our She Since So Some Such That The Then There These They This We When While"
+    " What Yet You"
 )
 _OPENER = "(?:" + "|".join(f"{w[0]}(?i:{w[1:]})" for w in _OPENERS.split()) + r"|M(?i:r\.)|M(?i:s\.))"
 
@@ -187,10 +193,14 @@ _INNER = r"[,;:\u3001]"
 _WEB = r"(?i:https?)://[^ \t\n\"<>|(){}\x85]+[^ \t\n\"<>|.!?(){},\-\x85]"
 _WEB_LIKE = (
     r"(?:(?i:www)\.(?:[^ \t\n\"<>|.!?(){},\x85]+\.)+[a-zA-Z]{2,4}"
-    r"|(?:[^ \t\n\xa0\"`'<>|.!?(){},-_$\x85]+\.)+(?i:com|net|org|edu))(?:/[^ \t\n\"<>|()\x85]+[^ \t\n\"<>|.!?(){},\-\x85])?"
+    r"|(?:[^ \t\n\"`'<>|.!?(){},-_$\x85]+\.)+(?i:com|net|org|edu))"
+    r"(?:/[^ \t\n\"<>|()\x85]+[^ \t\n\"<>|.!?(){},\-\x85])?"
 )
-_MAIL = r"(?:(?i:&lt;)|<)?[a-zA-Z0-9][^ \t\n\"<>|()\xa0{}]*@(?:[^ \t\n\"<>|(){}.\xa0]+\.)*[^ \t\n\"<>|(){}.\xa0]+(?:(?i:&gt;)|>)?"
-_QUOTE = r"(?:''|'|[`\u2018\u2019\u201a\u201b\u201c\u201d\x91\x92\x93\x94\u201e\u201f\u2039\u203a\xab\xbb]{1,2}|\x92|(?i:&apos;))"
+_MAIL = (
+    r"(?:(?i:&lt;)|<)?[a-zA-Z0-9][^ \t\n\"<>|()\xa0{}]*@(?:[^ \t\n\"<>|(){}.\xa0]+\.)*[^ \t\n\"<>|(){}.\xa0]+"
+    r"(?:(?i:&gt;)|>)?"
+)
+_QUOTE = r"(?:''|'|[`‘’‚‛“”„‟‹›«»\x91\x92\x93\x94]{1,2}|(?i:&apos;))"
 _FACE = r"[<>]?[:;=][-o*']?[()DPdpO\\{@|\[\]]"
 _EAST_FACE = (
     r"(?:[\^x=~<>]\.\[\^x=~<>]|[-\^x=~<>']_[-\^x=~<>']|\([-\^x=~<>'][_.]?[-\^x=~<>']\)|\([\^x=~<>']-[\^x=~<>'`]\))"
@@ -362,6 +372,12 @@ def _halves(match: re.Match[str]) -> str:
 # number, an initial looks at the next word. All other pieces are read once and remembered.
 _UNSETTLED = re.compile(rf"[<{_DIGITS}\xa0\u2000\t]|\b(?:[A-Za-z]|{_BEFORE_NUMBERS}|(?i:so))\.$")
 _GAPS = " \n"
+_GAP = re.compile(rf"\n|{_SPACE}+")
+
+
+def _after_gap(written: str, place: int) -> int:
+    gap = _GAP.match(written, place)
+    return place + 1 if gap is None else gap.end()
 
 
 class Reader:
@@ -388,7 +404,7 @@ class Reader:
         place, last = 0, len(caption)
         while place < last:
             if written[place] in _GAPS:
-                place += 1
+                place = _after_gap(written, place)
                 continue
             end = place
             while written[end] not in _GAPS:

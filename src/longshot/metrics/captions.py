@@ -26,6 +26,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -245,7 +246,7 @@ def _weighed(precision: Numbers, recall: Numbers, beta: float) -> Numbers:
 def _meteor(readings: Readings, owners: Integers, rows: int, meteor: Meteor) -> float:
     sentences = readings.sentences()
     starts = np.searchsorted(owners, np.arange(rows + 1)).tolist()
-    right = [sentences[first:last] for first, last in zip(starts, starts[1:], strict=False)]
+    right = [sentences[first:last] for first, last in pairwise(starts)]
     return meteor(sentences[len(owners) :], right)
 
 
