@@ -308,6 +308,95 @@ def checks(rows: Iterable[tuple[str, bool, str, str]]) -> RenderableType:
     return table
 
 
+# --- measuring
+
+
+def scores(said: Mapping[str, Any]) -> RenderableType:
+    """What scores.json says: strict and legacy scores of all items with their intervals, then those of each group."""
+    states = ", ".join(f"{count} {state}" for state, count in said["states"].items() if count) or "nothing"
+    blocks: list[RenderableType] = [
+        Text.assemble((plain(str(said["benchmark"])), _TITLE), (f"  {said['n']} items: {states}", _QUIET))
+    ]
+    whole = [one for one in said["scores"] if not one["group"]]
+    if not whole:
+        return Group(*blocks, Text("no scores", _QUIET))
+    blocks.append(_numbers(whole, "", [plain(one["name"]) for one in whole]))
+    for key in dict.fromkeys(key for one in said["scores"] for key in one["group"]):
+        parts = [one for one in said["scores"] if key in one["group"] and not one["legacy"]]
+        if parts:
+            blocks += [Text(), _by_group(parts, key)]
+    if said.get("legacy"):
+        blocks.append(Text(f"\nlegacy: {plain(str(said['legacy']))}", _QUIET))
+    return Group(*blocks)
+
+
+def compared(rows: Sequence[Any], name_a: str, name_b: str) -> RenderableType:
+    """Differences of two runs (`evaluating.compare.Difference`); those whose interval leaves out 0 are bold."""
+    if not rows:
+        return Text("nothing that can be compared item by item", _QUIET)
+    table = _ruled("score", "first", "second", "difference", "95 %", "p", "n")
+    for row in rows:
+        sure = row.low is not None and row.high is not None and not row.low <= 0 <= row.high
+        said = _number(row.difference, row.unit, sign=True)
+        interval = _interval(row.low, row.high, row.unit, sign=True)
+        style = _TITLE if sure else Style()
+        p = "–" if row.p is None else f"{row.p:.3f}" if row.p >= 0.001 else "<0.001"
+        a, b = (_number(value, row.unit) for value in (row.a, row.b))
+        table.add_row(Text(plain(row.name)), a, b, Text(said, style), Text(interval, _QUIET), p, str(row.n))
+    named = [
+        Text.assemble((f"{word}  ", _QUIET), plain(name)) for word, name in (("first ", name_a), ("second", name_b))
+    ]
+    notes = [Text(plain(note), _QUIET) for note in dict.fromkeys(row.note for row in rows) if note]
+    return Group(*named, table, *notes)
+
+
+def _numbers(found: Sequence[Mapping[str, Any]], head: str, names: Sequence[str]) -> Table:
+    table = _ruled(head, "", "95 %", "n", "", "", words=2)
+    for name, one in zip(names, found, strict=True):
+        table.add_row(
+            Text(name),
+            Text(_number(one["value"], one["unit"]), _QUIET if one["legacy"] else _TITLE),
+            Text(_interval(one["low"], one["high"], one["unit"]), _QUIET),
+            str(one["n"]),
+            Text("legacy" if one["legacy"] else "", _QUIET),
+            Text(plain(one["note"]), _QUIET),
+        )
+    return table
+
+
+def _by_group(found: Sequence[Mapping[str, Any]], key: str) -> Table:
+    """One line for each value of a group, one column for each score."""
+    names = list(dict.fromkeys(one["name"] for one in found))[:6]
+    table = _ruled(plain(key), *map(plain, names), "n")
+    cells = {(one["group"][key], one["name"]): one for one in found}
+    for value in dict.fromkeys(one["group"][key] for one in found):
+        there = [cells.get((value, name)) for name in names]
+        numbers = [_number(one["value"], one["unit"]) if one else "" for one in there]
+        table.add_row(Text(plain(str(value))), *numbers, str(max(one["n"] for one in there if one)))
+    return table
+
+
+def _ruled(*heads: str, words: int = 0) -> Table:
+    """A table of numbers, so to the right, but for the first column and the last ones, `words` of them."""
+    table = Table.grid(padding=(0, 2, 0, 0))
+    for place, _ in enumerate(heads):
+        told = place == 0 or place >= len(heads) - words
+        table.add_column(justify="left" if told else "right", overflow="fold")
+    if any(heads):
+        table.add_row(*(Text(head, _QUIET) for head in heads))
+    return table
+
+
+def _number(value: float | None, unit: str, *, sign: bool = False) -> str:
+    if value is None:
+        return "–"
+    return f"{value:{'+' if sign else ''}.{2 if unit == '%' else 3}f}"
+
+
+def _interval(low: float | None, high: float | None, unit: str, *, sign: bool = False) -> str:
+    return "" if low is None or high is None else f"{_number(low, unit, sign=sign)} … {_number(high, unit, sign=sign)}"
+
+
 # --- JSON
 
 
