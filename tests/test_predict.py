@@ -12,8 +12,9 @@ import pytest
 from longshot.asking import Desk
 from longshot.contracts import Frames, Prompt
 from longshot.errors import FormatError, ModelError, UsageError
-from longshot.evaluating.predict import Chat, Observer, Rows, find_videos, predict
+from longshot.evaluating.predict import Chat, Observer, Rows, predict
 from longshot.evaluating.runs import Run, differences, digest_of, manifest
+from longshot.evaluating.sources import find_videos
 from longshot.items import Benchmark, Item, Prediction
 from longshot.journal import Journal, Result, State
 from longshot.sampling import Sampler

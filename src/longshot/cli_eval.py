@@ -85,7 +85,8 @@ def _eval(
     as_json: AsJson = None,
     quiet: Quiet = False,
 ) -> int:
-    from longshot.evaluating.evaluate import Order, benchmarks_meant, each_order, evaluate, open_order, shards
+    from longshot.evaluating.evaluate import Order, each_order, evaluate, open_order, shards
+    from longshot.evaluating.sources import benchmarks_meant
     from longshot.terminal import Meter, plain
 
     loading, settings = _loading(sets or (), device, remote_code)
@@ -142,8 +143,8 @@ def _score(
     quiet: Quiet = False,
 ) -> int:
     from longshot.evaluating.exchange import read_predictions
-    from longshot.evaluating.predict import load_benchmark
     from longshot.evaluating.score import score
+    from longshot.evaluating.sources import load_benchmark
     from longshot.items import Row
 
     if source.is_dir():

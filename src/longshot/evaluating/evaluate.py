@@ -19,9 +19,10 @@ from longshot.asking import Desk
 from longshot.contracts import Loading, Progress
 from longshot.errors import UsageError
 from longshot.evaluating.judge import decide, judge
-from longshot.evaluating.predict import Chat, Observer, Predictor, Rows, find_videos, load_benchmark, predict
+from longshot.evaluating.predict import Chat, Observer, Predictor, Rows, predict
 from longshot.evaluating.runs import Run, differences, manifest, missing_of
 from longshot.evaluating.score import score
+from longshot.evaluating.sources import find_videos, load_benchmark
 from longshot.items import Benchmark
 from longshot.models import open_chat_model, open_encoder
 from longshot.video import open_video
@@ -170,30 +171,6 @@ def rerun(path: str | os.PathLike[str], out: str | os.PathLike[str], *, progress
     if changed:
         found.append(f"predictions: {len(changed)} of {len(one)} differ, such as {changed[0]}")
     return found
-
-
-def benchmarks_meant(words: list[str]) -> list[str]:
-    """Names of benchmarks from names, kinds ("caption", "mc-qa") and "all", each once. Raises UsageError."""
-    known = {name.replace("_", "-"): name for name in registry.choices("benchmarks") if name != "own"}
-    found: list[str] = []
-    for word in words:
-        if word.endswith(".toml") or word in known:
-            found.append(word)
-            continue
-        kinds = [name for name in known if not name.startswith("demo-") and _kind_of(known[name]) == word]
-        if word == "all":
-            kinds = [name for name in known if not name.startswith("demo-")]
-        if not kinds:
-            raise UsageError(
-                f"no benchmark and no kind called {word!r}: there are {', '.join(sorted(known))}; kinds: caption, "
-                "retrieval, moments, mc-qa, open-qa; or all"
-            )
-        found += kinds
-    return list(dict.fromkeys(found))
-
-
-def _kind_of(file: str) -> str:
-    return str(getattr(registry.module("benchmarks", file), "KIND", ""))
 
 
 def _predictor(order: Order, benchmark: Benchmark, stack: ExitStack, workers: int | None) -> Predictor:

@@ -15,7 +15,6 @@ any number of processes (`shard`), also into another number by a later run.
 from __future__ import annotations
 
 import hashlib
-import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -72,50 +71,6 @@ class Predictor(Protocol):
     ) -> Iterator[Prediction]:
         """One prediction for each item, in any order."""
         ...
-
-
-def load_benchmark(name: str, data: str | os.PathLike[str] | None, **options: Any) -> Benchmark:
-    """A benchmark by name, or the user's own from a TOML file. Raises UsageError, FormatError."""
-    if name.endswith(".toml"):
-        own: Benchmark = registry.module("benchmarks", "own").load(Path(name), data=data, **options)
-        return own
-    read: Benchmark = registry.module("benchmarks", name.replace("-", "_")).load(Path(data or "."), **options)
-    return read
-
-
-def find_videos(benchmark: Benchmark, folder: str | os.PathLike[str]) -> dict[str, Path | None]:
-    """For each video of a benchmark its file below a folder, None where there is none; by the benchmark's patterns.
-
-    The folder is listed once. Of several files of one stem the first in sorted order is taken.
-    """
-    root = Path(folder)
-    if not root.is_dir():
-        raise UsageError(f"{root}: there is no such folder of videos")
-    below = sorted(
-        (Path(home, file).relative_to(root) for home, _, files in os.walk(root) for file in files),
-        key=lambda path: (len(path.parts), str(path)),
-    )
-    keys: dict[str, dict[str, Path]] = {"whole": {}, "stem": {}, "name": {}, "anywhere": {}}
-    for path in below:
-        keys["whole"].setdefault(path.as_posix(), path)
-        keys["stem"].setdefault(path.with_suffix("").as_posix(), path)
-        keys["name"].setdefault(path.name, path)
-        keys["anywhere"].setdefault(path.stem, path)
-    found: dict[str, Path | None] = {}
-    for item in benchmark.items:
-        if item.video not in found:
-            place = next(filter(None, (_by(pattern, item.video, keys) for pattern in benchmark.files)), None)
-            found[item.video] = root / place if place else None
-    return found
-
-
-def _by(pattern: str, video: str, keys: Mapping[str, Mapping[str, Path]]) -> Path | None:
-    """The file that one pattern finds: "clips/$video.mp4", "$video.*", "**/$video.*"."""
-    anywhere = pattern.startswith("**/")
-    wanted = Template(pattern.removeprefix("**/")).safe_substitute(video=video)
-    if wanted.endswith(".*"):
-        return keys["anywhere" if anywhere else "stem"].get(wanted.removesuffix(".*"))
-    return keys["name" if anywhere else "whole"].get(wanted)
 
 
 def predict(
