@@ -130,7 +130,10 @@ def _whole(value: Any) -> int | None:
 
 
 def _values_in(reply: str) -> Iterator[Any]:
-    """Every dict and list that begins somewhere in a reply and is not inside of one that was given."""
+    """Every dict and list that begins somewhere in a reply and is not inside of one that was given.
+
+    Raises Unreadable where one is cut off: what is inside of it could be taken for all of it.
+    """
     text = reply.rsplit("</think>", 1)[-1]
     if len(text) > MOST_CHARS:
         raise Unreadable(f"it is {len(text)} characters long, which no answer to this is")
@@ -139,7 +142,10 @@ def _values_in(reply: str) -> Iterator[Any]:
         start = next((place for place in range(at, len(text)) if text[place] in "{["), -1)
         if start < 0:
             return
-        read = _parsed(text, start)
+        try:
+            read = _parsed(text, start)
+        except _Cut:
+            raise Unreadable("its JSON is cut off") from None
         if read is None:
             at = start + 1
         else:
@@ -156,6 +162,10 @@ class _Torn(ValueError):
     """Text that is no value."""
 
 
+class _Cut(_Torn):
+    """A value whose end is missing: what stands in it is not all."""
+
+
 def _parsed(text: str, start: int) -> _Read | None:
     try:
         return _Read(*json.JSONDecoder().raw_decode(text, start))
@@ -163,6 +173,8 @@ def _parsed(text: str, start: int) -> _Read | None:
         pass
     try:
         return _value(text, start, 0)
+    except _Cut:
+        raise
     except _Torn:
         return None
 
@@ -180,7 +192,7 @@ def _value(text: str, at: int, depth: int) -> _Read:
     word = _WORD.match(text, at)
     if word and word[0].casefold() in _WORDS:
         return _Read(_WORDS[word[0].casefold()], word.end())
-    raise _Torn
+    raise _Torn if text[at:] else _Cut
 
 
 def _list(text: str, at: int, depth: int) -> _Read:
@@ -195,7 +207,7 @@ def _list(text: str, at: int, depth: int) -> _Read:
         if text[at : at + 1] == ",":
             at += 1
         elif text[at : at + 1] != "]":
-            raise _Torn
+            raise _Cut if _ended(text, at) else _Torn
 
 
 def _dict(text: str, at: int, depth: int) -> _Read:
@@ -209,7 +221,7 @@ def _dict(text: str, at: int, depth: int) -> _Read:
         key, at = _value(text, at, depth)
         at = _after_space(text, at)
         if text[at : at + 1] != ":" or isinstance(key, dict | list):
-            raise _Torn
+            raise _Cut if _ended(text, at) else _Torn
         found[str(key)], at = _value(text, at + 1, depth)
         at = _after_space(text, at)
         if text[at : at + 1] == ",":
@@ -240,7 +252,7 @@ def _string(text: str, at: int) -> _Read:
             return _Read("".join(parts), at + 1)
         parts.append(mark)
         at += 1
-    raise _Torn
+    raise _Cut
 
 
 def _after_space(text: str, at: int) -> int:
