@@ -1,0 +1,111 @@
+"""TGIF-QA: what is seen, counted, repeated and changed in three seconds of GIF, open or with five options.
+
+Jang, Song, Yu, Kim, Kim: TGIF-QA: Toward Spatio-Temporal Reasoning in Visual Question Answering. CVPR 2017. Licence:
+for academic purposes only (the authors' repository); the GIFs are those of TGIF.
+
+    source      github.com/YunseokJANG/tgif-qa, folder dataset/:
+                {Test,Train,Total}_{frameqa,count,action,transition}_question.csv, with tabs between the columns.
+    revision    the extended set of December 2017.
+    counts      test has 13,691 questions of frameqa, 3,554 of count, 2,274 of action, 6,232 of transition [the paper's,
+                not counted here].
+
+    frameqa, tabs written as spaces:
+    gif_name question answer type vid_id key description
+    tumblr_ab12 what is the cat jumping over ? box 0 FRAMEQA3 25889 a cat jumps over a box .
+
+Option `task`: "frameqa" (open, the one that chat models are measured on; types 0 to 3 are object, number, colour and
+location), "count" (open, a number of times), "action" and "transition" (a choice of a1 to a5, `answer` counts from 0).
+CAUTION: `split` is test unless it says train or total. Counting is judged right or wrong here, where the authors take
+the mean squared difference. Open answers are judged by `answers`. Tarsier's TGIF-QA-test.jsonl (frameqa) is read as
+well. Ids are the task and the column key: "frameqa/25889". Frames: 8 from the first to the last, as Tarsier v1 looks.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from longshot.benchmarks._questions import (
+    JUDGED_ONLY,
+    READABLE_ONLY,
+    Made,
+    choice,
+    is_tarsier,
+    open_question,
+    tarsier_answer,
+)
+from longshot.benchmarks._reading import (
+    Record,
+    choose,
+    find_file,
+    fingerprint,
+    nearest,
+    read_records,
+    read_table,
+    read_text,
+    unique_items,
+)
+from longshot.errors import FormatError
+from longshot.items import Benchmark
+from longshot.sampling import Sampler
+
+KIND = "open-qa"
+TASKS = ("frameqa", "count", "action", "transition")
+TYPES = ("object", "number", "colour", "location")
+_OPEN = ("frameqa", "count")
+_OPTIONS = ("a1", "a2", "a3", "a4", "a5")
+
+
+def load(data: Path, *, task: str = "", split: str = "test") -> Benchmark:
+    """Read the questions of a task; that of the file's name when `data` is one of the official files."""
+    told = next((one for one in TASKS if data.is_file() and f"_{one}_" in data.name.casefold()), TASKS[0])
+    options = choose({"task": task or told, "split": split}, {"task": TASKS, "split": ("test", "train", "total")})
+    task = options["task"]
+    names = [f"{split.capitalize()}_{task}_question.csv"]
+    if (task, split) == ("frameqa", "test"):
+        names.append("TGIF-QA-test.jsonl")
+    path = find_file(data, (*names, *(f"dataset/{name}" for name in names)))
+    return Benchmark(
+        name="tgif_qa",
+        kind="open-qa" if task in _OPEN else "mc-qa",
+        measure="answers",
+        judge="answers" if task in _OPEN else "",
+        items=unique_items(_item(record, task, number) for number, record in enumerate(_records(path, task))),
+        fingerprint=fingerprint(path),
+        sampler=Sampler("endpoints", count=8),
+        legacy=JUDGED_ONLY if task in _OPEN else READABLE_ONLY,
+        options=options,
+    )
+
+
+def _records(path: Path, task: str) -> list[Record]:
+    """The rows of a file. Raises FormatError where the header lacks a column that the task needs."""
+    if read_text(path).lstrip().startswith("{"):
+        return read_records(path)
+    records = read_table(path, delimiter="\t")
+    if not records:
+        raise FormatError(f"{path}: empty, not one record")
+    wanted = ("gif_name", "question", "answer", *(() if task in _OPEN else _OPTIONS))
+    for name in wanted:
+        if name not in records[0].fields:
+            close = nearest(name, records[0].fields)
+            hint = f"is {close[0]!r} it?" if close else f"there are {', '.join(records[0].fields)}"
+            raise FormatError(f"{path}, line 1: no column {name!r} of {task}; {hint}")
+    return records
+
+
+def _item(record: Record, task: str, number: int) -> Made:
+    if is_tarsier(record):
+        return tarsier_answer(record)
+    # `key` is unique in a file; files without it, such as those that people cut, are numbered.
+    id, video, ask = f"{task}/{record.text('key', str(number))}", record.text("gif_name"), record.text("question")
+    if task not in _OPEN:
+        options = [record.text(name) for name in _OPTIONS]
+        right = record.whole("answer")
+        return choice(record, id=id, video=video, ask=ask, options=options, right=right, groups={"task": task})
+    groups = {"task": task}
+    if task == "frameqa" and "type" in record:
+        kind = record.whole("type")
+        if not 0 <= kind < len(TYPES):
+            raise record.wrong(f"'type' is 0 to {len(TYPES) - 1}, got {kind}")
+        groups = {"task": TYPES[kind]}
+    return open_question(record, id=id, video=video, ask=ask, answers=[record.text("answer")], groups=groups)
