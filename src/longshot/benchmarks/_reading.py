@@ -255,6 +255,19 @@ def object_of(value: Any, where: str) -> Record:
     return _record(value, where)
 
 
+def check_names(record: Record, known: Sequence[str], *, strict: bool = False) -> None:
+    """Raise FormatError for a field whose name is nearly one of `known` that is absent; of any other if `strict`."""
+    absent = [name for name in known if name not in record.fields]
+    for name in record.fields:
+        if name in known:
+            continue
+        close = nearest(name, absent, cutoff=0.8)
+        if close:
+            raise record.wrong(f"no field {name!r} is known; is it {close[0]!r}?")
+        if strict:
+            raise record.wrong(f"no field {name!r} is known: there are {', '.join(known)}")
+
+
 def unique_items(made: Iterable[tuple[Record, Item]]) -> tuple[Item, ...]:
     """The items, once it is sure that no two have one id. Raises FormatError naming both places."""
     seen: dict[str, str] = {}
@@ -270,13 +283,14 @@ def unique_items(made: Iterable[tuple[Record, Item]]) -> tuple[Item, ...]:
 def choose(options: Mapping[str, Any], allowed: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
     """The options of a benchmark with their defaults: `allowed` names each with its values, the default first.
 
-    Raises UsageError, with the nearest right name or value.
+    A type among the values stands for every value of it: {"task": ("caption", "retrieval"), "only": ("", str)}. Raises
+    UsageError, with the nearest right name or value.
     """
     for name, value in options.items():
         if name not in allowed:
             raise UsageError(f"no option {name!r}: {_offer(name, list(allowed)) or 'this benchmark has none'}")
-        # 1 == True, and "clip" is no substring match: the very value is wanted.
-        if not any(value == one and type(value) is type(one) for one in allowed[name]):
+        # 1 == True: the type counts too.
+        if not any(type(value) is one or (value == one and type(value) is type(one)) for one in allowed[name]):
             raise UsageError(f"{name} cannot be {value!r}: {_offer(str(value), list(map(_plain, allowed[name])))}")
     return {name: options.get(name, values[0]) for name, values in allowed.items()}
 
@@ -304,7 +318,9 @@ def _offer(name: str, names: Sequence[str]) -> str:
 
 
 def _plain(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    if isinstance(value, type):
+        return {str: "a text", int: "a whole number", float: "a number"}.get(value, value.__name__)
+    return str(value).lower() if isinstance(value, bool) else str(value) or '""'
 
 
 def _no_constant(name: str) -> Any:
@@ -344,19 +360,7 @@ def _checked(records: Iterable[Record], known: Sequence[str], strict: bool, wher
     for record in records:
         count += 1
         if known:
-            _check_names(record, known, strict)
+            check_names(record, known, strict=strict)
         yield record
     if not count:
         raise FormatError(f"{where}: empty, not one record")
-
-
-def _check_names(record: Record, known: Sequence[str], strict: bool) -> None:
-    absent = [name for name in known if name not in record.fields]
-    for name in record.fields:
-        if name in known:
-            continue
-        close = nearest(name, absent, cutoff=0.8)
-        if close:
-            raise record.wrong(f"no field {name!r} is known; is it {close[0]!r}?")
-        if strict:
-            raise record.wrong(f"no field {name!r} is known: there are {', '.join(known)}")
