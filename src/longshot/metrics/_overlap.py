@@ -1,7 +1,7 @@
 """Counting shared runs of words between predictions and references, for all rows at once.
 
 Texts are numbers: every distinct word one whole number, every text a stretch of one long array. Of each n, the runs
-of n words (n-grams) are sorted once, place and run in one 64-bit key, which gives counts per text, in how many rows a
+of n words (n-grams) are sorted once, run and text in one 64-bit key, which gives counts per text, in how many rows a
 run occurs, and which runs a prediction shares with each of its references. No hashing: equal keys are equal runs.
 """
 
@@ -56,41 +56,45 @@ class Runs:
 
 
 def runs(texts: Texts, longest: int) -> Iterator[Runs]:
-    """The runs of 1, 2, 3 .. `longest` words in each text."""
+    """The runs of 1 to `longest` words in each text; `longest` is at most 4."""
     size = len(texts.ids)
     owners = texts.owners
     left = texts.starts[1:][owners] - np.arange(size)  # words from here to the end of the text
-    names: list[Integers] = [np.zeros(0, np.int64)]  # for each n, the number of the run that begins at each place
+    pairs = np.zeros(0, np.int64)  # for each place, the number of the two words from there
     for n in range(1, longest + 1):
         places = np.flatnonzero(left >= n)
-        if n == 1:
-            key = texts.ids[places]
+        # Three words are two and one, four are two and two; both parts were numbered before.
+        key = texts.ids if n == 1 else texts.ids[places] if n == 2 else pairs[places]
+        if n > 1:
+            rest = pairs[places + 2] if n == 4 else texts.ids[places + n - 1]
+            key = key * (int(rest.max(initial=0)) + 1) + rest
+        if n == 2:
+            key, places = _sorted(key, places, size)
+            text = owners[places]
+            pairs = np.zeros(size, np.int64)
+            pairs[places] = np.cumsum(_changes(key)) - 1
         else:
-            # A run of n is one of `half` words and one of the rest, which were both numbered before.
-            half = (n + 1) // 2
-            head, tail = names[half][places], names[n - half][places + half]
-            key = head * (int(tail.max(initial=0)) + 1) + tail
-        key, places = _sorted(key, places, size)
-        new = np.ones(len(key), bool)
-        new[1:] = key[1:] != key[:-1]
-        run = np.cumsum(new) - 1
-        name = np.full(size, -1, np.int64)
-        name[places] = run
-        names.append(name)
-        text = owners[places]
-        new[1:] |= text[1:] != text[:-1]
-        first = np.flatnonzero(new)
-        yield Runs(text[first], run[first], np.diff(np.append(first, len(key))))
+            key, text = _sorted(key, owners[places], len(texts))
+        first = np.flatnonzero(_changes(key) | _changes(text))
+        yield Runs(text[first], np.cumsum(_changes(key[first])) - 1, np.diff(np.append(first, len(key))))
 
 
-def _sorted(key: Integers, places: Integers, size: int) -> tuple[Integers, Integers]:
-    """Both by key, then by place."""
-    bits = max(1, int(size).bit_length())
+def _changes(values: Integers) -> NDArray[np.bool_]:
+    """Where a value differs from the one before, the first place included."""
+    changed = np.ones(len(values), bool)
+    np.not_equal(values[1:], values[:-1], out=changed[1:])
+    return changed
+
+
+def _sorted(key: Integers, tag: Integers, tags: int) -> tuple[Integers, Integers]:
+    """Both by key, then by tag, which is below `tags` and ascends already."""
+    bits = max(1, int(tags).bit_length())
     if int(key.max(initial=0)) < 1 << (63 - bits):
-        both = np.sort((key << bits) | places)  # sorts values, which is several times faster than sorting an order
+        both = (key << bits) | tag
+        both.sort()  # sorts values, which is several times faster than sorting an order
         return both >> bits, both & ((1 << bits) - 1)
     order = np.argsort(key, kind="stable")
-    return key[order], places[order]
+    return key[order], tag[order]
 
 
 def found_at(needles: Integers, stack: Integers) -> tuple[NDArray[np.bool_], Integers]:

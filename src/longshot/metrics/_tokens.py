@@ -371,6 +371,9 @@ def _halves(match: re.Match[str]) -> str:
 # What follows a piece without spaces can change how it is read: a tag or a telephone number goes on, "fig." wants a
 # number, an initial looks at the next word. All other pieces are read once and remembered.
 _UNSETTLED = re.compile(rf"[<{_DIGITS}\xa0\u2000\t]|\b(?:[A-Za-z]|{_BEFORE_NUMBERS}|(?i:so))\.$")
+# Nearly every piece is one word with perhaps a mark after it. Some look so and are two words, or keep their stop.
+_PLAIN = re.compile(r"([A-Za-z]+)(?:[,;.!?\"]|\.\.\.)?")
+_NOT_PLAIN = re.compile(rf"(?i:cannot|gonna|gotta|wanna|lemme|gimme|so|[a-z])|{_BEFORE_NUMBERS}|{_SHORTENED}|{_TITLES}")
 _GAPS = " \n"
 _GAP = re.compile(rf"\n|{_SPACE}+")
 
@@ -389,11 +392,18 @@ class Reader:
     def piece(self, piece: str) -> tuple[str, ...] | None:
         """The words of a piece without spaces; None if they depend on what follows."""
         if piece not in self._known:
-            halved = _ASTRAL.sub(_halves, piece)
-            written = _written(halved)
-            unsettled = _UNSETTLED.search(written) is not None
-            self._known[piece] = None if unsettled else tuple(_read(halved + "\n", written + "\n", 0, len(halved))[0])
+            self._known[piece] = self._fresh(piece)
         return self._known[piece]
+
+    def _fresh(self, piece: str) -> tuple[str, ...] | None:
+        plain = _PLAIN.fullmatch(piece)
+        if plain is not None and _NOT_PLAIN.fullmatch(plain[1]) is None:
+            return (plain[1].lower(),)
+        text = _ASTRAL.sub(_halves, piece)
+        written = _written(text)
+        if _UNSETTLED.search(written):
+            return None
+        return tuple(_read(text + "\n", written + "\n", 0, len(text))[0])
 
     def words(self, caption: str) -> list[str]:
         """The words of one caption, marks left out."""

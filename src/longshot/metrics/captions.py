@@ -158,31 +158,29 @@ def _shared(texts: Texts, owners: Integers, rows: int) -> tuple[Numbers, Numbers
     hits = np.zeros((rows, LONGEST), np.int64)
     clipped, cosine = np.zeros(count), np.zeros(count)
     for n, found in enumerate(runs(texts, LONGEST)):
+        kinds = int(found.run[-1]) + 1 if len(found.run) else 0
         row = row_of[found.text]
         right = found.text < count
         # In how many rows some reference has this run. Entries of one run are sorted by row, references first.
         fresh = right.copy()
         fresh[1:] &= (found.run[1:] != found.run[:-1]) | (row[1:] != row[:-1])
-        rarity = (
-            np.log(rows) - np.log(np.maximum(1, np.bincount(found.run[fresh], minlength=int(found.run[-1]) + 1)))
-            if len(row)
-            else np.zeros(0)
-        )
+        rarity = np.log(rows) - np.log(np.maximum(1, np.bincount(found.run[fresh], minlength=kinds)))
         weight = found.count * rarity[found.run]
         norm = np.sqrt(np.bincount(found.text, weight**2, minlength=count + rows))
         # Which runs of the references their prediction has too.
-        key = found.run * rows + row
-        there, at = found_at(key[right], key[~right])
-        text, mine, theirs = found.text[right][there], weight[~right][at], weight[right][there]
-        cosine_n = np.bincount(text, mine * theirs, minlength=count)
-        clipped_n = np.bincount(text, np.minimum(mine, theirs) * theirs, minlength=count)
+        mine = np.flatnonzero(~right)
+        said = np.zeros(kinds, bool)
+        said[found.run[mine]] = True
+        theirs = np.flatnonzero(right & said[found.run])
+        there, at = found_at(found.run[theirs] * rows + row[theirs], found.run[mine] * rows + row[mine])
+        theirs, text = theirs[there], found.text[theirs[there]]
+        here, over = weight[theirs], weight[mine][at]
         both = norm[:count] * norm[count:][owners]
-        clipped += np.divide(clipped_n, both, out=np.zeros(count), where=both > 0)
-        cosine += np.divide(cosine_n, both, out=np.zeros(count), where=both > 0)
-        most = np.zeros(int((~right).sum()), np.int64)
-        np.maximum.at(most, at, found.count[right][there])
-        hit = np.minimum(most, found.count[~right])
-        hits[:, n] = np.bincount(row[~right], hit, minlength=rows)
+        for total, product in ((clipped, np.minimum(here, over) * here), (cosine, here * over)):
+            total += np.divide(np.bincount(text, product, minlength=count), both, out=np.zeros(count), where=both > 0)
+        most = np.zeros(len(mine), np.int64)
+        np.maximum.at(most, at, found.count[theirs])
+        hits[:, n] = np.bincount(row[mine], np.minimum(most, found.count[mine]), minlength=rows)
     # Lengths are counted in pairs of words there, which differ from words for a caption without words.
     pairs = np.maximum(0, texts.lengths - 1)
     clipped *= np.exp(-((pairs[count:][owners] - pairs[:count]) ** 2) / (2 * SIGMA**2))
