@@ -158,7 +158,7 @@ class _Blocks:
             if given.ndim != 2 or given.shape[1] != self._dimension:
                 raise UsageError(f"videos have the {self._dimension} numbers a row of the texts, got {given.shape}")
             for low in range(0, len(given), self._block):
-                yield start, np.ascontiguousarray(given[low : low + self._block], dtype=np.float32)
+                yield start, _single(given[low : low + self._block])
                 start += min(self._block, len(given) - low)
                 _let_go(given)
 
@@ -178,9 +178,14 @@ def _matrix(given: NDArray[Any], name: str, start: int) -> Vectors:
     """Rows as float32, all finite."""
     if given.ndim != 2:
         raise UsageError(f"{name} are rows of a matrix, got the shape {given.shape}")
-    rows = np.ascontiguousarray(given, dtype=np.float32)
+    rows = _single(given)
     _squares(rows, name, start)
     return rows
+
+
+def _single(rows: NDArray[Any]) -> Vectors:
+    with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused
+        return np.ascontiguousarray(rows, dtype=np.float32)
 
 
 def _squares(rows: Vectors, name: str, start: int) -> Numbers:

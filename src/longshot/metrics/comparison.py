@@ -162,7 +162,8 @@ def _standard_error(
 def _student(share: float, degrees: int) -> float:
     """The quantile of Student's t from that of the normal distribution.
 
-    Source: Abramowitz and Stegun 1964, 26.7.5, four terms; off by less than 0.1 % from 5 degrees on for shares of 0.5 to 0.99.
+    Source: Abramowitz and Stegun 1964, 26.7.5, four terms: off by less than 0.1 % from 5 degrees
+    on, for shares of 0.5 to 0.99.
     """
     z = NormalDist().inv_cdf(share)
     terms = (
