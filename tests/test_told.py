@@ -17,6 +17,7 @@ from longshot import checkpoints
 from longshot.cli import NOTHING_USABLE, OK, SOME_FAILED, USAGE, run
 from longshot.library import Library
 from tests import telling
+from tests.fake_server import Answer, FakeServer
 from tests.videos import write_video
 
 QUICK = ["--speech", "none", "--screen", "none", "--json", "--quiet"]
@@ -196,3 +197,33 @@ def test_killed_anywhere_no_answer_is_lost_or_asked_for_twice(films: list[str], 
     one, two = (Library(tmp_path / name) for name in "ab")
     for video in one.videos():
         assert [t.captions for t in one.tracks(video.id)] == [t.captions for t in two.tracks(video.id)]
+
+
+def test_videos_of_one_question_each_fill_the_slots_of_a_server(
+    films: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with FakeServer(slots=8) as server:
+        server.answer = Answer("A cat.", delay=1.0)
+        shown = ["-m", f"{server.address}#tiny", "--set", "video=images", "--set", "slots=8"]
+        assert run(["describe", *films, *shown, *QUICK, "-j", "1"]) == OK
+    assert [row["path"] for row in lines(capsys.readouterr().out)] == films
+    assert server.most_busy == len(films)
+
+
+@pytest.mark.parametrize(
+    ("answer", "state", "said"),
+    [
+        (Answer(status=400, raw=b'{"error": {"message": "too many pictures"}}'), "failed", "too many pictures"),
+        (Answer("I'm sorry, but I can't help with that."), "refused", "I'm sorry, but I can't help with that."),
+    ],
+)
+def test_a_recap_without_captions_says_what_befell_the_clips(
+    films: list[str], answer: Answer, state: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with FakeServer() as server:
+        server.answer = answer
+        assert run(["recap", films[0], "-m", f"{server.address}#tiny", "--set", "video=images", *QUICK]) != OK
+    (row,) = lines(capsys.readouterr().out)
+    assert row["state"] == state
+    assert said in row["reason"]
+    assert {c["details"]["state"] for t in row["tracks"] if t["level"] != "shot" for c in t["captions"]} == {state}

@@ -166,7 +166,7 @@ def _retold(
             notes[place] = _notes(watched, caption, known, lowest=lowest)
     asker = _Asker(watched, describer, prompt, track.level)
     for place, outcome in asker.tell({place: (captions[place].span, some) for place, some in notes.items()}).items():
-        captions[place] = _caption(captions[place], outcome)
+        captions[place] = _caption(captions[place], outcome, known)
     return captions
 
 
@@ -334,11 +334,11 @@ def support(sentence: str, notes: Sequence[Note]) -> float:
     return len(said & held) / len(said) if said else 0.0
 
 
-def _caption(caption: Caption, outcome: _Outcome) -> Caption:
+def _caption(caption: Caption, outcome: _Outcome, known: Mapping[str, Caption]) -> Caption:
     details: dict[str, Any] = {"title": caption.details.get("title", ""), "children": caption.details["children"]}
     if outcome.told is None:
         answer = outcome.answer
-        state = answer.state.value if answer else State.FAILED.value
+        state = answer.state.value if answer else _state_below(caption, known)
         reason = answer.reason if answer else "nothing below it was told"
         return Caption(caption.span, "", None, {**details, "rests_on": [], "state": state, "reason": reason})
     checked = [(sentence, *_grounds(sentence, outcome.notes)) for sentence in outcome.told.sentences]
@@ -356,6 +356,13 @@ def _caption(caption: Caption, outcome: _Outcome) -> Caption:
     if outcome.answer and outcome.answer.note:
         details["note"] = outcome.answer.note
     return Caption(caption.span, " ".join(sentence.text for sentence, _, _ in checked), None, details)
+
+
+def _state_below(caption: Caption, known: Mapping[str, Caption]) -> str:
+    """The state of a stretch that was not asked about: refused where all below it was, failed where anything failed."""
+    below = [known[child].details.get("state") for child in caption.details["children"] if child in known]
+    states = [state for state in below if state]
+    return states[0] if states and State.FAILED.value not in states else State.FAILED.value
 
 
 def _source(describer: AsksModel, watched: Watched, prompt: PromptText, captions: Sequence[Caption]) -> Source:

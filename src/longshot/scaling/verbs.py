@@ -16,6 +16,7 @@ import inspect
 import json
 import os
 import stat
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, closing
@@ -280,19 +281,25 @@ def each_told(
             closing(run(verb.look, waiting, workers=workers, seconds=seconds, progress=teller.watched))
         )
         told: dict[str, Future[Done]] = {}
-        looked = iter(outcomes)
-        for path in paths:
-            while known.get(path) is None and path not in told:
-                outcome = next(looked)
-                told[outcome.item] = pool.submit(teller, outcome)
-                unfinished = [future for future in told.values() if not future.done()]
-                if len(unfinished) >= 4 * teller.width:  # watched videos that wait take memory
-                    wait(unfinished, return_when=FIRST_COMPLETED)
-            result = known.get(path)
-            if result is not None and shelf is not None:
-                yield _done(Outcome(path, result, again=True), shelf)
-            else:
-                yield told.pop(path).result()
+        due = deque(paths)
+
+        def finished() -> Iterator[Done]:
+            while due and (known.get(due[0]) is not None or (due[0] in told and told[due[0]].done())):
+                path = due.popleft()
+                result = known.get(path)
+                again = result is not None and shelf is not None
+                yield _done(Outcome(path, result, again=True), shelf) if again else told.pop(path).result()
+
+        yield from finished()
+        for outcome in outcomes:
+            told[outcome.item] = pool.submit(teller, outcome)
+            unfinished = [future for future in told.values() if not future.done()]
+            if len(unfinished) >= 4 * teller.width:  # watched videos that wait take memory
+                wait(unfinished, return_when=FIRST_COMPLETED)
+            yield from finished()
+        while due:
+            wait([told[due[0]]])
+            yield from finished()
 
 
 class _Teller:
@@ -380,14 +387,15 @@ def _state_of(path: str, made: Made) -> tuple[State, str]:
     asked = [c for track in made.tracks if track.level not in ("shot", "speech", "screen") for c in track]
     lost = [caption for caption in asked if caption.details.get("state")]
     failed = [caption for caption in lost if caption.details["state"] == State.FAILED.value]
+    # Tracks go from coarse to fine, and a level fails with the one below it: the last names the cause.
     if failed:
-        why = failed[0].details.get("reason", "")
+        why = failed[-1].details.get("reason", "")
         return (
             State.FAILED,
             f"{path}: {len(failed)} of {len(asked)} captions failed ({why}); repeat the command to ask again",
         )
     if lost and len(lost) == len(asked):
-        return State(lost[0].details["state"]), f"{path}: no caption was given ({lost[0].details.get('reason', '')})"
+        return State(lost[-1].details["state"]), f"{path}: no caption was given ({lost[-1].details.get('reason', '')})"
     return State.DONE, ""
 
 
