@@ -16,7 +16,7 @@ from typing import Any
 
 from longshot import registry
 from longshot.asking import Desk
-from longshot.contracts import Loading, Progress
+from longshot.contracts import ChatModel, Loading, Progress
 from longshot.errors import UsageError
 from longshot.evaluating.judge import decide, judge
 from longshot.evaluating.predict import Chat, Observer, Predictor, Rows, predict
@@ -149,9 +149,18 @@ def judge_run(
             pass
         return
     judging = registry.module("judges", benchmark.judge).load(prompts=prompts)
-    with Desk(open_chat_model(order.judge, loading=order.loading, settings=order.judge_settings)) as desk:
+    with Desk(open_judge(order.judge, loading=order.loading, settings=order.judge_settings)) as desk:
         for _ in judge(benchmark, run, judging, desk, name=name, progress=progress):
             pass
+
+
+def open_judge(name: str, *, loading: Loading | None = None, settings: Mapping[str, Any] | None = None) -> ChatModel:
+    """A chat model that is asked about texts only. Raises as `open_chat_model`."""
+    # A server would be tried out with a clip otherwise, which costs calls and which many a judge refuses.
+    server = name.startswith(("http://", "https://", "endpoint:"))
+    return open_chat_model(
+        name, loading=loading, settings={**({"video": "none"} if server else {}), **(settings or {})}
+    )
 
 
 def rerun(path: str | os.PathLike[str], out: str | os.PathLike[str], *, progress: Progress | None = None) -> list[str]:
