@@ -48,7 +48,9 @@ class Difference:
     note: str = ""
 
 
-def compare(benchmark: Benchmark, first: Run, second: Run, *, seed: int = 0, resamples: int = 1000) -> list[Difference]:
+def compare(
+    benchmark: Benchmark, first: Run, second: Run, *, seed: int = 0, resamples: int = 10_000
+) -> list[Difference]:
     """One row for each score that is a mean over items.
 
     Raises UsageError naming what differs when the two are not runs of this benchmark on the same annotation.
@@ -69,7 +71,7 @@ def compare(benchmark: Benchmark, first: Run, second: Run, *, seed: int = 0, res
 
 
 def compare_rows(
-    first: Sequence[Row], second: Sequence[Row], benchmark: Benchmark, *, seed: int = 0, resamples: int = 1000
+    first: Sequence[Row], second: Sequence[Row], benchmark: Benchmark, *, seed: int = 0, resamples: int = 10_000
 ) -> list[Difference]:
     """As `compare`, of rows of the same items in the same order. Raises UsageError when they are of other items."""
     if [row.item.id for row in first] != [row.item.id for row in second]:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from longshot import registry
 from longshot.evaluating.evaluate import Order, open_benchmark
 from longshot.items import Benchmark, Item, gallery_id
-from longshot.metrics.comparison import smallest_difference
+from longshot.metrics.comparison import smallest_difference, spread
 from longshot.sampling import Sampler
 
 TOKENS_PER_FRAME = 256
@@ -24,9 +24,7 @@ PROMPT_TOKENS = 60
 SAID_TOKENS = {"caption": 160, "mc-qa": 4, "open-qa": 20, "moments": 40}
 JUDGE_TOKENS_IN, JUDGE_TOKENS_OUT = 600, 150
 SECONDS_PER_CALL = 3.0
-SPREAD = 0.5
-"""Standard deviation of an item's difference between two runs: 0.5 is that of a right-or-wrong score where the runs
-disagree about one item in four."""
+ALIKE = 0.1  # the correlation of two items of one video, where there are several
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +32,9 @@ class Plan:
     """What one benchmark would take.
 
     model_calls: prompts of a chat model, or for retrieval videos and texts to encode. judge_calls: at most. tokens_in,
-    tokens_out: of model and judge together, estimated. hours: at `seconds_per_call` and `slots` at once. smallest: the
-    difference between two runs that would show, in points of 0..100, for a score that is right or wrong by item.
+    tokens_out: of model and judge together, estimated. hours: at `seconds_per_call` and `slots` at once.
+    smallest_difference: of two runs that would show, in points of 0..100, for a score that is right or wrong by item;
+    None where none would.
     """
 
     benchmark: str
@@ -116,9 +115,9 @@ def _frames(order: Order, benchmark: Benchmark, item: Item) -> int:
 
 
 def _smallest(items: Sequence[Item]) -> float | None:
-    if len({item.video for item in items}) < 2:
-        return None
-    return round(100 * float(smallest_difference(SPREAD, [item.video for item in items])), 2)
+    """In points, of a score that is right or wrong: half of the items right, as likely as not the same ones in both."""
+    points = 100 * smallest_difference(spread(), [item.video for item in items], alike=ALIKE)
+    return round(points, 2) if math.isfinite(points) else None
 
 
 def _note(order: Order, benchmark: Benchmark) -> str:
