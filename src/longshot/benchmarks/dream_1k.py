@@ -1,7 +1,7 @@
 """DREAM-1K: descriptions of 1,000 short clips with many events, scored event by event (AutoDQ).
 
 Wang, Yuan, Zhang, Sun: Tarsier: Recipes for Training and Evaluating Large Video Description Models, 2024
-(arXiv:2407.00634). Annotation: Apache-2.0, with the code; videos: see the data card, not ours to give.
+(arXiv:2407.00634). Licence: Apache-2.0 (annotation, with the code); the videos are their makers' own.
 
     source      https://github.com/bytedance/tarsier  data/annotations/DREAM-1k.jsonl; videos: omni-research/DREAM-1K
     revision    e3f27ef (form of Tarsier) and 63de87a (form of Tarsier2), whose captions and events are the same
