@@ -21,10 +21,11 @@ from typing import Any
 
 from longshot.benchmarks._reading import Record, nearest, read_records, shown
 from longshot.benchmarks._texts import Clip, clip_of
-from longshot.errors import UsageError
 from longshot.items import Item
 from longshot.timeline import Span
 
+CLIP_SECONDS = 2
+BEST_RATING = 4
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 READABLE_ONLY = "the first character of a reply counts, and replies that it cannot tell are left out (Tarsier)"
 JUDGED_ONLY = "the mean over answers that the judge could judge (the video-chat protocol)"
@@ -148,13 +149,21 @@ def window(record: Record, name: str, value: Any, *, turn: bool = False) -> list
     return [start, end]
 
 
-def split_of(split: str, splits: Mapping[str, Sequence[str]]) -> Sequence[str]:
-    """The names of the files of a split. Raises UsageError for another split."""
-    if split not in splits:
-        close = nearest(str(split), splits)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
-        raise UsageError(f"split cannot be {split!r}: there are {', '.join(splits)}{hint}")
-    return splits[split]
+def rated(record: Record, clips_name: str, ratings_name: str, duration: float) -> dict[str, Any]:
+    """The rated clips of QVHighlights, two seconds each, with three ratings of 0 to 4 for each of them."""
+    clips, ratings = record.value(clips_name), record.value(ratings_name)
+    count = int(duration / CLIP_SECONDS)
+    if not isinstance(clips, list) or not all(type(clip) is int and 0 <= clip < count for clip in clips):
+        raise record.wrong(f"{clips_name!r} are whole numbers from 0 to {count - 1}, got {shown(clips)}")
+    if len(set(clips)) != len(clips):
+        raise record.wrong(f"{clips_name!r} names a clip twice: {shown(clips)}")
+    if not isinstance(ratings, list) or len(ratings) != len(clips):
+        raise record.wrong(f"{ratings_name!r} has three ratings for each of {len(clips)} clips, got {shown(ratings)}")
+    for three in ratings:
+        right = isinstance(three, list) and len(three) == 3 and all(type(one) is int for one in three)
+        if not right or not all(0 <= one <= BEST_RATING for one in three):
+            raise record.wrong(f"{ratings_name!r} holds three ratings of 0 to {BEST_RATING}, got {shown(three)}")
+    return {"clips": clips, "ratings": ratings}
 
 
 # --- Tarsier's form

@@ -20,10 +20,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-from longshot.benchmarks._questions import split_of, windows_of
+from longshot.benchmarks._questions import windows_of
 from longshot.benchmarks._reading import (
     Record,
+    choose,
     find_file,
     fingerprint,
     nearest,
@@ -41,14 +43,15 @@ _SPLITS = {split: (f"{split}.json", f"captions/{split}.json") for split in ("val
 _FIELDS = ("duration", "timestamps", "sentences")
 
 
-def load(data: Path, *, split: str = "val_2") -> Benchmark:
+def load(data: Path, **options: Any) -> Benchmark:
     """Read the sentences of a split, or of the file that `data` is."""
-    path = find_file(data, split_of(split, _SPLITS))
+    chosen = choose(options, {"split": tuple(_SPLITS)})
+    path = find_file(data, _SPLITS[chosen["split"]])
     videos = object_of(read_json(path), str(path)).fields
     if not videos:
         raise FormatError(f"{path}: empty, not one video")
     return Benchmark(
-        name="activitynet_captions",
+        name="activitynet-captions",
         kind=KIND,
         measure="moments",
         items=unique_items(
@@ -57,7 +60,7 @@ def load(data: Path, *, split: str = "val_2") -> Benchmark:
         fingerprint=fingerprint(path),
         sampler=Sampler("middle", count=60),
         files=("$video", "$video.*", "**/$video", "**/$video.*"),
-        options={} if data.is_file() else {"split": split},
+        options={} if data.is_file() else chosen,
     )
 
 

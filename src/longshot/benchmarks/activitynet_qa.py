@@ -19,9 +19,10 @@ to the last, as Tarsier v1 looks.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-from longshot.benchmarks._questions import JUDGED_ONLY, Made, open_question, read_questions, split_of, tarsier_answer
-from longshot.benchmarks._reading import Record, find_file, fingerprint, read_records, shown, unique_items
+from longshot.benchmarks._questions import JUDGED_ONLY, Made, open_question, read_questions, tarsier_answer
+from longshot.benchmarks._reading import Record, choose, find_file, fingerprint, read_records, shown, unique_items
 from longshot.errors import FormatError
 from longshot.items import Benchmark
 from longshot.sampling import Sampler
@@ -35,14 +36,15 @@ _SPLITS = {
 }
 
 
-def load(data: Path, *, split: str = "test") -> Benchmark:
+def load(data: Path, **options: Any) -> Benchmark:
     """Read the questions and answers of a split, or of the file of questions that `data` is."""
-    path = find_file(data, split_of(split, _SPLITS))
+    chosen = choose(options, {"split": tuple(_SPLITS)})
+    path = find_file(data, _SPLITS[chosen["split"]])
     records, tarsier = read_questions(path, ("question_id", "video_name", "question"))
     paths = [path] if tarsier else [path, _answers_path(path)]
     answers = {} if tarsier else _answers(paths[1])
     return Benchmark(
-        name="activitynet_qa",
+        name="activitynet-qa",
         kind=KIND,
         measure="answers",
         judge="answers",
@@ -51,7 +53,7 @@ def load(data: Path, *, split: str = "test") -> Benchmark:
         sampler=Sampler("endpoints", count=8),
         files=("$video", "$video.*", "v_$video.*", "**/$video.*", "**/v_$video.*"),
         legacy=JUDGED_ONLY,
-        options={} if data.is_file() else {"split": split},
+        options={} if data.is_file() else chosen,
     )
 
 

@@ -23,8 +23,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-from longshot.benchmarks._questions import split_of, window
-from longshot.benchmarks._reading import Record, find_file, fingerprint, read_table, read_text, unique_items
+from longshot.benchmarks._questions import window
+from longshot.benchmarks._reading import Record, choose, find_file, fingerprint, read_table, read_text, unique_items
 from longshot.errors import FormatError
 from longshot.items import Benchmark, Item
 from longshot.sampling import Sampler
@@ -34,9 +34,10 @@ _SPLITS = {split: (f"charades_sta_{split}.txt",) for split in ("test", "train")}
 _LINE = re.compile(r"(\S+)\s+(\S+)\s+(\S+?)\s*##(.*)")
 
 
-def load(data: Path, *, split: str = "test") -> Benchmark:
+def load(data: Path, **options: Any) -> Benchmark:
     """Read the queries of a split, or of the file that `data` is."""
-    path = find_file(data, split_of(split, _SPLITS))
+    chosen = choose(options, {"split": tuple(_SPLITS)})
+    path = find_file(data, _SPLITS[chosen["split"]])
     lengths_path = path.parent / f"Charades_v1_{'train' if 'train' in path.name else 'test'}.csv"
     lengths = _lengths(lengths_path) if lengths_path.is_file() else {}
     counts: dict[str, int] = {}
@@ -46,13 +47,13 @@ def load(data: Path, *, split: str = "test") -> Benchmark:
             record = _record(line, f"{path}, line {number}")
             made.append((record, _item(record, counts, lengths)))
     return Benchmark(
-        name="charades_sta",
+        name="charades-sta",
         kind=KIND,
         measure="moments",
         items=unique_items(made),
         fingerprint=fingerprint(path, lengths_path) if lengths else fingerprint(path),
         sampler=Sampler("middle", count=60),
-        options={} if data.is_file() else {"split": split},
+        options={} if data.is_file() else chosen,
     )
 
 

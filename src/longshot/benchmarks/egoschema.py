@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from longshot.benchmarks._questions import (
     READABLE_ONLY,
@@ -33,6 +34,7 @@ from longshot.benchmarks._questions import (
 )
 from longshot.benchmarks._reading import (
     Record,
+    choose,
     find_file,
     fingerprint,
     object_of,
@@ -50,8 +52,9 @@ _NAMES = ("questions.json", "EgoSchema_subset.jsonl", "EgoSchema_fullset.jsonl",
 _OPTIONS = tuple(f"option {number}" for number in range(5))
 
 
-def load(data: Path) -> Benchmark:
+def load(data: Path, **options: Any) -> Benchmark:
     """Read the questions that have answers."""
+    choose(options, {})
     path = find_file(data, _NAMES)
     records, tarsier = read_questions(path, ())
     paths = [path]

@@ -19,9 +19,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from longshot.benchmarks._questions import READABLE_ONLY, Made, choice, read_questions, tarsier_choice, worded
-from longshot.benchmarks._reading import Record, find_file, fingerprint, unique_items
+from longshot.benchmarks._reading import Record, choose, find_file, fingerprint, unique_items
 from longshot.benchmarks._texts import name_of
 from longshot.items import Benchmark
 from longshot.sampling import Sampler
@@ -32,11 +33,12 @@ _NAMES = ("question_perspective.json", "video_perspective.json", "FAVOR-Bench.js
 _FIELDS = ("video_name", "question", "options", "correct_answer", "task_type")
 
 
-def load(data: Path) -> Benchmark:
+def load(data: Path, **options: Any) -> Benchmark:
     """Read every question of the closed half of the benchmark."""
+    choose(options, {})
     path = find_file(data, _NAMES)
     return Benchmark(
-        name="favor_bench",
+        name="favor-bench",
         kind=KIND,
         measure="answers",
         items=unique_items(_made(path)),

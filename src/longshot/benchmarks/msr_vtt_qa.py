@@ -18,9 +18,10 @@ last, as Tarsier v1 looks.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-from longshot.benchmarks._questions import JUDGED_ONLY, Made, open_question, read_questions, split_of, tarsier_answer
-from longshot.benchmarks._reading import Record, find_file, fingerprint, unique_items
+from longshot.benchmarks._questions import JUDGED_ONLY, Made, open_question, read_questions, tarsier_answer
+from longshot.benchmarks._reading import Record, choose, find_file, fingerprint, unique_items
 from longshot.items import Benchmark
 from longshot.sampling import Sampler
 
@@ -33,12 +34,13 @@ _SPLITS = {
 _FIELDS = ("id", "video_id", "category_id", "question", "answer")
 
 
-def load(data: Path, *, split: str = "test") -> Benchmark:
+def load(data: Path, **options: Any) -> Benchmark:
     """Read the questions of a split, or of the file that `data` is."""
-    path = find_file(data, split_of(split, _SPLITS))
+    chosen = choose(options, {"split": tuple(_SPLITS)})
+    path = find_file(data, _SPLITS[chosen["split"]])
     records, tarsier = read_questions(path, _FIELDS)
     return Benchmark(
-        name="msr_vtt_qa",
+        name="msr-vtt-qa",
         kind=KIND,
         measure="answers",
         judge="answers",
@@ -46,7 +48,7 @@ def load(data: Path, *, split: str = "test") -> Benchmark:
         fingerprint=fingerprint(path),
         sampler=Sampler("endpoints", count=8),
         legacy=JUDGED_ONLY,
-        options={} if data.is_file() else {"split": split},
+        options={} if data.is_file() else chosen,
     )
 
 

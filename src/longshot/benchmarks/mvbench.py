@@ -23,6 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from longshot.benchmarks._questions import READABLE_ONLY, Made, choice, read_questions, span_of, tarsier_choice, worded
 from longshot.benchmarks._reading import Record, choose, find_file, fingerprint, unique_items
@@ -56,24 +57,24 @@ TASKS = {
 LAYOUTS = ("official", "segments")
 
 
-def load(data: Path, *, task: str = "all", layout: str = "official") -> Benchmark:
+def load(data: Path, **options: Any) -> Benchmark:
     """Read all tasks, one of them, or the file that `data` is."""
-    options = choose({"task": task, "layout": layout}, {"task": ("all", *TASKS), "layout": LAYOUTS})
+    chosen = choose(options, {"task": ("all", *TASKS), "layout": LAYOUTS})
     if data.is_file():
         paths = [data]
     else:
-        chosen = list(TASKS) if task == "all" else [task]
-        paths = [find_file(data, (f"json/{name}.json", f"{name}.json")) for name in chosen]
+        tasks = list(TASKS) if chosen["task"] == "all" else [chosen["task"]]
+        paths = [find_file(data, (f"json/{task}.json", f"{task}.json")) for task in tasks]
     return Benchmark(
         name="mvbench",
         kind=KIND,
         measure="answers",
-        items=unique_items(made for path in paths for made in _items(path, layout == "segments")),
+        items=unique_items(made for path in paths for made in _items(path, chosen["layout"] == "segments")),
         fingerprint=fingerprint(*paths),
         sampler=Sampler("middle", count=16),
         files=("$video", "video/$video", "$video.*", "**/$video.*"),
         legacy=READABLE_ONLY,
-        options=options,
+        options=chosen,
     )
 
 

@@ -20,9 +20,10 @@ Tarsier leave the number to the caller.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-from longshot.benchmarks._questions import READABLE_ONLY, Made, choice, read_questions, split_of, tarsier_choice
-from longshot.benchmarks._reading import Record, find_file, fingerprint, unique_items
+from longshot.benchmarks._questions import READABLE_ONLY, Made, choice, read_questions, tarsier_choice
+from longshot.benchmarks._reading import Record, choose, find_file, fingerprint, unique_items
 from longshot.items import Benchmark
 from longshot.sampling import Sampler
 
@@ -37,19 +38,20 @@ _OPTIONS = ("a0", "a1", "a2", "a3", "a4")
 _TYPES = ("CW", "CH", "TN", "TC", "TP", "DC", "DL", "DO")
 
 
-def load(data: Path, *, split: str = "val") -> Benchmark:
+def load(data: Path, **options: Any) -> Benchmark:
     """Read the questions of a split, or of the file that `data` is."""
-    path = find_file(data, split_of(split, _SPLITS))
+    chosen = choose(options, {"split": tuple(_SPLITS)})
+    path = find_file(data, _SPLITS[chosen["split"]])
     records, tarsier = read_questions(path, ("video", "question", "answer", "qid", "type", *_OPTIONS))
     return Benchmark(
-        name="next_qa",
+        name="next-qa",
         kind=KIND,
         measure="answers",
         items=unique_items(tarsier_choice(one) if tarsier else _item(one) for one in records),
         fingerprint=fingerprint(path),
         sampler=Sampler("endpoints", count=16),
         legacy=READABLE_ONLY,
-        options={} if data.is_file() else {"split": split},
+        options={} if data.is_file() else chosen,
     )
 
 

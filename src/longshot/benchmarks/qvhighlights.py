@@ -22,22 +22,21 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from longshot.benchmarks._questions import split_of, windows_of
-from longshot.benchmarks._reading import Record, find_file, fingerprint, read_records, shown, unique_items
+from longshot.benchmarks._questions import rated, windows_of
+from longshot.benchmarks._reading import Record, choose, find_file, fingerprint, read_records, unique_items
 from longshot.items import Benchmark, Item
 from longshot.sampling import Sampler
 
 KIND = "moments"
-CLIP_SECONDS = 2
-BEST_RATING = 4
 LEGACY = "R1 by the first window of the list and mAP by scores, with two formulas of IoU (standalone_eval)"
 _SPLITS = {split: (f"highlight_{split}_release.jsonl",) for split in ("val", "test", "train")}
 _FIELDS = ("qid", "query", "vid", "duration", "relevant_windows", "relevant_clip_ids", "saliency_scores")
 
 
-def load(data: Path, *, split: str = "val") -> Benchmark:
+def load(data: Path, **options: Any) -> Benchmark:
     """Read the queries of a split, or of the file that `data` is."""
-    path = find_file(data, split_of(split, _SPLITS))
+    chosen = choose(options, {"split": tuple(_SPLITS)})
+    path = find_file(data, _SPLITS[chosen["split"]])
     records = read_records(path, known=_FIELDS)
     return Benchmark(
         name="qvhighlights",
@@ -45,9 +44,9 @@ def load(data: Path, *, split: str = "val") -> Benchmark:
         measure="moments",
         items=unique_items((record, _item(record)) for record in records),
         fingerprint=fingerprint(path),
-        sampler=Sampler("every", seconds=CLIP_SECONDS, at_most=75),
+        sampler=Sampler("every", seconds=2.0, at_most=75),
         legacy=LEGACY,
-        options={} if data.is_file() else {"split": split},
+        options={} if data.is_file() else chosen,
     )
 
 
@@ -61,24 +60,5 @@ def _item(record: Record) -> Item:
     if not gold["windows"]:
         raise record.wrong("'relevant_windows' is empty; a query has at least one window")
     if "saliency_scores" in record:
-        gold |= _rated(record, int(duration / CLIP_SECONDS))
+        gold |= rated(record, "relevant_clip_ids", "saliency_scores", duration)
     return Item(record.text("qid"), record.text("vid"), record.text("query"), gold)
-
-
-def _rated(record: Record, count: int) -> dict[str, Any]:
-    """The relevant clips and their ratings, each checked. count: clips of the video."""
-    clips, ratings = record.value("relevant_clip_ids"), record.value("saliency_scores")
-    if not isinstance(clips, list) or not all(type(clip) is int and 0 <= clip < count for clip in clips):
-        raise record.wrong(f"'relevant_clip_ids' are whole numbers from 0 to {count - 1}, got {shown(clips)}")
-    if len(set(clips)) != len(clips):
-        raise record.wrong(f"'relevant_clip_ids' names a clip twice: {shown(clips)}")
-    if not isinstance(ratings, list) or len(ratings) != len(clips):
-        raise record.wrong(f"'saliency_scores' has a triple for each of {len(clips)} clips, got {shown(ratings)}")
-    for triple in ratings:
-        if (
-            not isinstance(triple, list)
-            or len(triple) != 3
-            or not all(type(one) is int and 0 <= one <= BEST_RATING for one in triple)
-        ):
-            raise record.wrong(f"'saliency_scores' holds three ratings of 0 to {BEST_RATING}, got {shown(triple)}")
-    return {"clips": clips, "ratings": ratings}

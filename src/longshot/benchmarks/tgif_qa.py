@@ -23,6 +23,7 @@ well. Ids are the task and the column key: "frameqa/25889". Frames: 8 from the f
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from longshot.benchmarks._questions import (
     JUDGED_ONLY,
@@ -55,17 +56,17 @@ _OPEN = ("frameqa", "count")
 _OPTIONS = ("a1", "a2", "a3", "a4", "a5")
 
 
-def load(data: Path, *, task: str = "", split: str = "test") -> Benchmark:
+def load(data: Path, **options: Any) -> Benchmark:
     """Read the questions of a task; that of the file's name when `data` is one of the official files."""
     told = next((one for one in TASKS if data.is_file() and f"_{one}_" in data.name.casefold()), TASKS[0])
-    options = choose({"task": task or told, "split": split}, {"task": TASKS, "split": ("test", "train", "total")})
-    task = options["task"]
+    chosen = choose({"task": told, **options}, {"task": TASKS, "split": ("test", "train", "total")})
+    task, split = chosen["task"], chosen["split"]
     names = [f"{split.capitalize()}_{task}_question.csv"]
     if (task, split) == ("frameqa", "test"):
         names.append("TGIF-QA-test.jsonl")
     path = find_file(data, (*names, *(f"dataset/{name}" for name in names)))
     return Benchmark(
-        name="tgif_qa",
+        name="tgif-qa",
         kind="open-qa" if task in _OPEN else "mc-qa",
         measure="answers",
         judge="answers" if task in _OPEN else "",
@@ -73,7 +74,7 @@ def load(data: Path, *, task: str = "", split: str = "test") -> Benchmark:
         fingerprint=fingerprint(path),
         sampler=Sampler("endpoints", count=8),
         legacy=JUDGED_ONLY if task in _OPEN else READABLE_ONLY,
-        options=options,
+        options=chosen,
     )
 
 

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from longshot.benchmarks._questions import READABLE_ONLY, Made, choice, read_questions, span_of, tarsier_choice, worded
 from longshot.benchmarks._reading import Record, choose, find_file, fingerprint, unique_items
@@ -42,14 +43,14 @@ TASKS = (
 )
 
 
-def load(data: Path, *, task: str = "all") -> Benchmark:
+def load(data: Path, **options: Any) -> Benchmark:
     """Read all tasks, one of them, or the file that `data` is."""
-    options = choose({"task": task}, {"task": ("all", *TASKS)})
+    chosen = choose(options, {"task": ("all", *TASKS)})
     if data.is_file():
         paths = [data]
     else:
-        chosen = TASKS if task == "all" else (task,)
-        paths = [find_file(data, (f"json/{name}.json", f"{name}.json")) for name in chosen]
+        tasks = TASKS if chosen["task"] == "all" else (chosen["task"],)
+        paths = [find_file(data, (f"json/{task}.json", f"{task}.json")) for task in tasks]
     return Benchmark(
         name="tvbench",
         kind=KIND,
@@ -59,7 +60,7 @@ def load(data: Path, *, task: str = "all") -> Benchmark:
         sampler=Sampler("middle", count=16),
         files=("$video", "video/$video", "$video.*", "**/$video.*"),
         legacy=READABLE_ONLY,
-        options=options,
+        options=chosen,
     )
 
 

@@ -23,6 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from longshot.benchmarks._questions import (
     Made,
@@ -61,13 +62,13 @@ _VIDEO_FIELDS = ("video_id", "duration", "domain", "sub_category", "questions")
 _GROUPS = ("duration", "domain", "sub_category")
 
 
-def load(data: Path, *, duration: str = "all") -> Benchmark:
+def load(data: Path, **options: Any) -> Benchmark:
     """Read every question, or those of videos of one duration."""
-    chosen = choose({"duration": duration}, {"duration": ("all", *DURATIONS)})["duration"]
+    chosen = choose(options, {"duration": ("all", *DURATIONS)})["duration"]
     path = find_file(data, _NAMES)
     items = unique_items(_made(path))
     return Benchmark(
-        name="video_mme",
+        name="video-mme",
         kind=KIND,
         measure="answers",
         items=tuple(item for item in items if chosen in ("all", item.groups["duration"])),
