@@ -287,8 +287,10 @@ def each_told(
             while due and (known.get(due[0]) is not None or (due[0] in told and told[due[0]].done())):
                 path = due.popleft()
                 result = known.get(path)
-                again = result is not None and shelf is not None
-                yield _done(Outcome(path, result, again=True), shelf) if again else told.pop(path).result()
+                if result is not None and shelf is not None:
+                    yield _done(Outcome(path, result, again=True), shelf)
+                else:
+                    yield told.pop(path).result()
 
         yield from finished()
         for outcome in outcomes:
