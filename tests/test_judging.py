@@ -22,7 +22,7 @@ from longshot.asking import Desk
 from longshot.contracts import Prompt, Reply
 from longshot.errors import ModelError, UsageError
 from longshot.evaluating.agree import agreement
-from longshot.evaluating.evaluate import open_judge
+from longshot.evaluating.evaluate import Order, judge_run, open_judge
 from longshot.evaluating.judge import decide, judge
 from longshot.evaluating.runs import Run, record
 from longshot.evaluating.score import score
@@ -378,6 +378,25 @@ def test_a_decider_goes_on_where_it_stopped(tmp_path: Path) -> None:
     assert score(benchmark(), run.rows(benchmark()), resamples=20)["scores"][0]["value"] == 100.0
     decider.name = "everything 2"
     assert len(list(decide(benchmark(), run, decider))) == 4
+
+
+def test_an_order_names_the_offline_judge(tmp_path: Path) -> None:
+    pytest.importorskip("sentence_transformers")
+    from tests.test_judges import cross_encoder
+
+    model = cross_encoder(tmp_path / "nli", ("neutral", "entailment", "contradiction"), bias=[0.0, 2.0, 0.0])
+    run = predicted(tmp_path / "run", captions())
+    judge_run(Order("toy", model="m", judge=f"nli:{model}"), benchmark(), run)
+    verdict = run.verdicts()["i1"]
+    assert verdict.value["events"]["recall"] == ["entailment"] * 2
+    assert verdict.value["by"].startswith("nli events (clauses.1), ")
+    assert score(benchmark(), run.rows(benchmark()), resamples=20)["scores"][0]["value"] == 100.0
+    with pytest.raises(UsageError, match="leave the folder of prompts out"):
+        judge_run(Order("toy", model="m", judge=f"nli:{model}", prompts=str(tmp_path)), benchmark(), run)
+    with pytest.raises(UsageError, match="toy needs no judge"):
+        judge_run(Order("toy", model="m", judge=f"nli:{model}"), benchmark(judged_by=""), run)
+    with pytest.raises(UsageError, match="answers cannot be judged offline"):
+        judge_run(Order("toy", model="m", judge=f"nli:{model}"), benchmark(judged_by="answers"), run)
 
 
 # SIGKILL ----------------------------------------------------------------------------------------------------------

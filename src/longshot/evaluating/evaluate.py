@@ -29,6 +29,7 @@ from longshot.video import open_video
 
 SEED = 0
 OFFLINE = "nli:"
+JUDGE_TOKENS = 1024
 
 
 @dataclass(frozen=True)
@@ -155,12 +156,15 @@ def judge_run(
 
 
 def open_judge(name: str, *, loading: Loading | None = None, settings: Mapping[str, Any] | None = None) -> ChatModel:
-    """A chat model that is asked about texts only. Raises as `open_chat_model`."""
-    # A server would be tried out with a clip otherwise, which costs calls and which many a judge refuses.
-    server = name.startswith(("http://", "https://", "endpoint:"))
-    return open_chat_model(
-        name, loading=loading, settings={**({"video": "none"} if server else {}), **(settings or {})}
-    )
+    """A chat model that is asked about texts only, with room for a label and a reason of each of many facts.
+
+    Raises as `open_chat_model`.
+    """
+    usual: dict[str, Any] = {"max_new_tokens": JUDGE_TOKENS}
+    if name.startswith(("http://", "https://", "endpoint:")):
+        # It would be tried out with a clip otherwise, which costs calls and which many a judge refuses.
+        usual["video"] = "none"
+    return open_chat_model(name, loading=loading, settings={**usual, **(settings or {})})
 
 
 def rerun(path: str | os.PathLike[str], out: str | os.PathLike[str], *, progress: Progress | None = None) -> list[str]:
