@@ -407,8 +407,9 @@ def test_an_iou_that_equals_a_threshold_on_paper_reaches_it() -> None:
     # 1.2 to 1.9 is 0.7 of 1.2 to 2.2; in floating point the quotient is below.
     rows = [row("a", [[1.2, 2.2]], [[1.2, 1.9, 1.0]])]
     assert (1.9 - 1.2) / (2.2 - 1.2) < 0.7
-    assert value(rows, "R1@0.7") == 100.0
-    assert value(rows, "R1@0.7", legacy=True) == 0.0
+    for name in ("R1@0.7", "mAP@0.7"):
+        assert value(rows, name) == 100.0
+        assert value(rows, name, legacy=True) == 0.0
 
 
 @pytest.mark.parametrize(
@@ -468,7 +469,7 @@ def test_official_numbers_equal_plain_loops(seed: int) -> None:
     assert round(legacy["HIT@1 Good"].value or 0, 2) == brief["HL-min-Good-Hit1"]
 
 
-# What the official script printed for this made-up set, on 2026-11-21 (NumPy 2, scikit-learn 1.9).
+# What the functions of the official script (moment_detr, with scikit-learn 1.9) print for this made-up set.
 OFFICIAL = {
     "MR-full-R1@0.5": 55.29,
     "MR-full-R1@0.7": 42.65,
