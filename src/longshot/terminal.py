@@ -320,7 +320,7 @@ def scores(said: Mapping[str, Any]) -> RenderableType:
     whole = [one for one in said["scores"] if not one["group"]]
     if not whole:
         return Group(*blocks, Text("no scores", _QUIET))
-    blocks.append(_numbers(whole, "", [plain(one["name"]) for one in whole]))
+    blocks.append(_numbers(whole))
     for key in dict.fromkeys(key for one in said["scores"] for key in one["group"]):
         parts = [one for one in said["scores"] if key in one["group"] and not one["legacy"]]
         if parts:
@@ -331,12 +331,12 @@ def scores(said: Mapping[str, Any]) -> RenderableType:
 
 
 def compared(rows: Sequence[Any], name_a: str, name_b: str) -> RenderableType:
-    """Differences of two runs (`evaluating.compare.Difference`); those whose interval leaves out 0 are bold."""
+    """Differences of two runs (`evaluating.compare.Difference`); those that are hardly chance are bold."""
     if not rows:
         return Text("nothing that can be compared item by item", _QUIET)
     table = _ruled("score", "first", "second", "difference", "95 %", "p", "n")
     for row in rows:
-        sure = row.low is not None and row.high is not None and not row.low <= 0 <= row.high
+        sure = row.p is not None and row.p < 0.05
         said = _number(row.difference, row.unit, sign=True)
         interval = _interval(row.low, row.high, row.unit, sign=True)
         style = _TITLE if sure else Style()
@@ -350,17 +350,21 @@ def compared(rows: Sequence[Any], name_a: str, name_b: str) -> RenderableType:
     return Group(*named, table, *notes)
 
 
-def _numbers(found: Sequence[Mapping[str, Any]], head: str, names: Sequence[str]) -> Table:
-    table = _ruled(head, "", "95 %", "n", "", "", words=2)
-    for name, one in zip(names, found, strict=True):
-        table.add_row(
-            Text(name),
-            Text(_number(one["value"], one["unit"]), _QUIET if one["legacy"] else _TITLE),
-            Text(_interval(one["low"], one["high"], one["unit"]), _QUIET),
-            str(one["n"]),
-            Text("legacy" if one["legacy"] else "", _QUIET),
-            Text(plain(one["note"]), _QUIET),
-        )
+def _numbers(found: Sequence[Mapping[str, Any]]) -> Table:
+    """One line for each score: strict, and beside it legacy."""
+    table = _ruled("", "", "95 %", "n", "legacy", "n", "", words=1)
+    of_name: dict[str, dict[bool, Mapping[str, Any]]] = {}
+    for one in found:
+        of_name.setdefault(one["name"], {})[bool(one["legacy"])] = one
+    for name, both in of_name.items():
+        cells: list[Text] = []
+        for legacy in (False, True):
+            one = both.get(legacy)
+            value = Text(_number(one["value"], one["unit"]) if one else "", _QUIET if legacy else _TITLE)
+            interval = [] if legacy else [Text(_interval(one["low"], one["high"], one["unit"]) if one else "", _QUIET)]
+            cells += [value, *interval, Text(str(one["n"]) if one else "", _QUIET)]
+        note = (both.get(False) or both[True])["note"]
+        table.add_row(Text(plain(name)), *cells, Text(plain(note), _QUIET))
     return table
 
 

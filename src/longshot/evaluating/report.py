@@ -30,6 +30,7 @@ from longshot.items import Benchmark, Row
 from longshot.journal import State
 from longshot.metrics.answers import read_choice
 
+SHOWN = 8  # lines of a table, the others are folded up
 CHARTED = 3  # scores of a group that are drawn, the first ones
 _SIDES = ("a", "b")
 _LABEL, _WIDTH, _ROW, _TOP = 118, 400, 21, 8
@@ -58,7 +59,7 @@ def report(
     body = "\n".join(
         [
             _head(benchmark, runs, scores),
-            *(_score_table(said, side, len(runs) > 1) for said, side in zip(scores, _SIDES, strict=False)),
+            _score_table(scores),
             _difference_table(differences),
             _charts(scores),
             _TOOLS,
@@ -173,26 +174,56 @@ def _brief(value: Any) -> str:
     return said if len(said) <= 60 else said[:57] + "…"
 
 
-def _score_table(said: Mapping[str, Any], side: str, several: bool) -> str:
-    """Strict and legacy scores of all items."""
-    found = [one for one in said["scores"] if not one["group"]]
+def _score_table(scores: Sequence[Mapping[str, Any]]) -> str:
+    """Strict and legacy scores of all items, a line for each name: the first lines, and the others folded up."""
+    found: dict[str, list[dict[bool, Mapping[str, Any]]]] = {}
+    for place, said in enumerate(scores):
+        for one in said["scores"]:
+            if not one["group"]:
+                found.setdefault(one["name"], [{} for _ in scores])[place][bool(one["legacy"])] = one
     if not found:
         return '<h2>Scores</h2><p class="quiet">No scores yet.</p>'
-    lines = [
-        f'<tr class="{"legacy" if one["legacy"] else "strict"}"><td>{_text(one["name"])}</td>'
-        f'<td class="value">{_number(one["value"], one["unit"])}</td><td>{_interval(one)}</td><td>{one["n"]}</td>'
-        f'<td class="words">{"legacy" if one["legacy"] else ""}</td>'
-        f'<td class="words quiet">{_text(one["note"])}</td></tr>'
-        for one in found
-    ]
-    key = f' <span class="key {side}"></span>' if several else ""
-    legacy = said.get("legacy")
-    note = f'<p class="facts">legacy: {_text(legacy)}</p>' if legacy else ""
+    several = len(scores) > 1
+    keys = [f'<span class="key {side}"></span>' if several else "" for side in _SIDES[: len(scores)]]
+    legacy = any(True in one for ones in found.values() for one in ones)
+    heads = "".join(f"<th>{key}value</th><th>95 %</th><th>n</th>" for key in keys)
+    heads += "".join(f"<th>{key}legacy</th><th>n</th>" for key in keys) if legacy else ""
+    lines = [_score_line(name, ones, legacy) for name, ones in found.items()]
+    notes = [said["legacy"] for said in scores[:1] if said.get("legacy")]
+    notes += [one[True]["note"] for ones in found.values() for one in ones if True in one and one[True]["note"]]
+    told = "".join(f'<p class="facts">legacy: {_text(note)}</p>' for note in dict.fromkeys(notes))
     return (
-        f'<h2>Scores{key}</h2>\n<div class="wide"><table><thead><tr><th>score</th><th>value</th><th>95 %</th><th>n</th>'
-        f'<th></th><th></th></tr></thead>\n<tbody>{"".join(lines)}</tbody></table></div>\n<p class="facts">What is not '
-        f"done counts as wrong, but for legacy scores.</p>{note}"
+        f"<h2>Scores</h2>\n{_folded(f'<th>score</th>{heads}<th></th>', lines)}"
+        f'<p class="facts">What is not done counts as wrong, but for legacy scores.</p>{told}'
     )
+
+
+def _score_line(name: str, ones: Sequence[Mapping[bool, Mapping[str, Any]]], legacy: bool) -> str:
+    cells, note = [], ""
+    for one in (ones_of.get(False) for ones_of in ones):
+        if one is None:
+            cells.append("<td></td><td></td><td></td>")
+            continue
+        note = note or one["note"]
+        cells.append(f'<td class="value">{_number(one["value"], one["unit"])}</td><td>{_interval(one)}</td>')
+        cells.append(f"<td>{one['n']}</td>")
+    for one in (ones_of.get(True) for ones_of in ones) if legacy else ():
+        said = "<td></td><td></td>"
+        if one is not None:
+            said = f'<td title="{_text(_interval(one))}">{_number(one["value"], one["unit"])}</td><td>{one["n"]}</td>'
+        cells.append(said)
+    return f'<tr><td>{_text(name)}</td>{"".join(cells)}<td class="words quiet">{_text(note)}</td></tr>'
+
+
+def _folded(heads: str, lines: Sequence[str]) -> str:
+    """A table of which the lines after the first ones are folded up."""
+    head = f"<thead><tr>{heads}</tr></thead>"
+    kept = len(lines) if len(lines) <= SHOWN + 2 else SHOWN
+    first = f'<div class="wide"><table>{head}\n<tbody>{"".join(lines[:kept])}</tbody></table></div>\n'
+    if kept == len(lines):
+        return first
+    rest = f'<div class="wide"><table>{head}\n<tbody>{"".join(lines[kept:])}</tbody></table></div>'
+    return f"{first}<details><summary>{len(lines) - kept} more</summary>{rest}</details>\n"
 
 
 def _difference_table(found: Sequence[Difference]) -> str:
@@ -200,7 +231,7 @@ def _difference_table(found: Sequence[Difference]) -> str:
         return ""
     lines = []
     for one in found:
-        sure = one.low is not None and one.high is not None and not one.low <= 0 <= one.high
+        sure = one.p is not None and one.p < 0.05
         p = "–" if one.p is None else f"{one.p:.3f}" if one.p >= 0.001 else "&lt;0.001"
         interval = "" if one.low is None else f"{_number(one.low, one.unit, '+')} … {_number(one.high, one.unit, '+')}"
         lines.append(
@@ -209,11 +240,11 @@ def _difference_table(found: Sequence[Difference]) -> str:
             f"<td>{p}</td><td>{one.n}</td></tr>"
         )
     notes = "".join(f'<p class="facts">{_text(note)}</p>' for note in dict.fromkeys(d.note for d in found) if note)
-    return (
-        '<h2>Differences, item by item</h2>\n<div class="wide"><table><thead><tr><th>score</th>'
-        '<th><span class="key a"></span>first</th><th><span class="key b"></span>second</th><th>difference</th>'
-        f"<th>95 %</th><th>p</th><th>n</th></tr></thead>\n<tbody>{''.join(lines)}</tbody></table></div>{notes}"
+    heads = (
+        '<th>score</th><th><span class="key a"></span>first</th><th><span class="key b"></span>second</th>'
+        "<th>difference</th><th>95 %</th><th>p</th><th>n</th>"
     )
+    return f"<h2>Differences, item by item</h2>\n{_folded(heads, lines)}{notes}"
 
 
 def _number(value: float | None, unit: str, sign: str = "") -> str:
