@@ -40,12 +40,13 @@ from longshot.sampling import Sampler
 
 KIND = "moments"
 _SPLITS = {split: (f"{split}.json", f"captions/{split}.json") for split in ("val_2", "val_1", "train")}
+OPTIONS = {"split": tuple(_SPLITS)}
 _FIELDS = ("duration", "timestamps", "sentences")
 
 
 def load(data: Path, **options: Any) -> Benchmark:
     """Read the sentences of a split, or of the file that `data` is."""
-    chosen = choose(options, {"split": tuple(_SPLITS)})
+    chosen = choose(options, OPTIONS)
     path = find_file(data, _SPLITS[chosen["split"]])
     videos = object_of(read_json(path), str(path)).fields
     if not videos:

@@ -34,11 +34,12 @@ _SPLITS = {
     "val": ("val_q.json", "dataset/val_q.json"),
     "train": ("train_q.json", "dataset/train_q.json"),
 }
+OPTIONS = {"split": tuple(_SPLITS)}
 
 
 def load(data: Path, **options: Any) -> Benchmark:
     """Read the questions and answers of a split, or of the file of questions that `data` is."""
-    chosen = choose(options, {"split": tuple(_SPLITS)})
+    chosen = choose(options, OPTIONS)
     path = find_file(data, _SPLITS[chosen["split"]])
     records, tarsier = read_questions(path, ("question_id", "video_name", "question"))
     paths = [path] if tarsier else [path, _answers_path(path)]

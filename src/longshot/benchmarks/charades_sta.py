@@ -31,12 +31,13 @@ from longshot.sampling import Sampler
 
 KIND = "moments"
 _SPLITS = {split: (f"charades_sta_{split}.txt",) for split in ("test", "train")}
+OPTIONS = {"split": tuple(_SPLITS)}
 _LINE = re.compile(r"(\S+)\s+(\S+)\s+(\S+?)\s*##(.*)")
 
 
 def load(data: Path, **options: Any) -> Benchmark:
     """Read the queries of a split, or of the file that `data` is."""
-    chosen = choose(options, {"split": tuple(_SPLITS)})
+    chosen = choose(options, OPTIONS)
     path = find_file(data, _SPLITS[chosen["split"]])
     lengths_path = path.parent / f"Charades_v1_{'train' if 'train' in path.name else 'test'}.csv"
     lengths = _lengths(lengths_path) if lengths_path.is_file() else {}

@@ -33,12 +33,13 @@ _SPLITS = {
     "val": ("val_qa.json", "MSVD-QA-val.jsonl"),
     "train": ("train_qa.json",),
 }
+OPTIONS = {"split": tuple(_SPLITS)}
 _FIELDS = ("id", "video_id", "question", "answer")
 
 
 def load(data: Path, **options: Any) -> Benchmark:
     """Read the questions of a split, or of the file that `data` is."""
-    chosen = choose(options, {"split": tuple(_SPLITS)})
+    chosen = choose(options, OPTIONS)
     path = find_file(data, _SPLITS[chosen["split"]])
     records, tarsier = read_questions(path, _FIELDS)
     mapping = path.parent / MAPPING

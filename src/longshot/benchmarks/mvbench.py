@@ -54,12 +54,12 @@ TASKS = {
     "episodic_reasoning": ("tvqa/frames_fps3_hq", "tvqa/video_fps3_hq_segment"),
     "counterfactual_inference": ("clevrer/video_validation", ""),
 }
-LAYOUTS = ("official", "segments")
+OPTIONS = {"task": ("all", *TASKS), "layout": ("official", "segments")}
 
 
 def load(data: Path, **options: Any) -> Benchmark:
     """Read all tasks, one of them, or the file that `data` is."""
-    chosen = choose(options, {"task": ("all", *TASKS), "layout": LAYOUTS})
+    chosen = choose(options, OPTIONS)
     if data.is_file():
         paths = [data]
     else:

@@ -34,13 +34,14 @@ _SPLITS = {
     "test": ("test.csv", "nextqa/test.csv", "dataset/nextqa/test.csv"),
     "train": ("train.csv", "nextqa/train.csv", "dataset/nextqa/train.csv"),
 }
+OPTIONS = {"split": tuple(_SPLITS)}
 _OPTIONS = ("a0", "a1", "a2", "a3", "a4")
 _TYPES = ("CW", "CH", "TN", "TC", "TP", "DC", "DL", "DO")
 
 
 def load(data: Path, **options: Any) -> Benchmark:
     """Read the questions of a split, or of the file that `data` is."""
-    chosen = choose(options, {"split": tuple(_SPLITS)})
+    chosen = choose(options, OPTIONS)
     path = find_file(data, _SPLITS[chosen["split"]])
     records, tarsier = read_questions(path, ("video", "question", "answer", "qid", "type", *_OPTIONS))
     return Benchmark(

@@ -30,12 +30,13 @@ from longshot.sampling import Sampler
 KIND = "moments"
 LEGACY = "R1 by the first window of the list and mAP by scores, with two formulas of IoU (standalone_eval)"
 _SPLITS = {split: (f"highlight_{split}_release.jsonl",) for split in ("val", "test", "train")}
+OPTIONS = {"split": tuple(_SPLITS)}
 _FIELDS = ("qid", "query", "vid", "duration", "relevant_windows", "relevant_clip_ids", "saliency_scores")
 
 
 def load(data: Path, **options: Any) -> Benchmark:
     """Read the queries of a split, or of the file that `data` is."""
-    chosen = choose(options, {"split": tuple(_SPLITS)})
+    chosen = choose(options, OPTIONS)
     path = find_file(data, _SPLITS[chosen["split"]])
     records = read_records(path, known=_FIELDS)
     return Benchmark(

@@ -52,6 +52,7 @@ from longshot.sampling import Sampler
 KIND = "open-qa"
 TASKS = ("frameqa", "count", "action", "transition")
 TYPES = ("object", "number", "colour", "location")
+OPTIONS = {"task": TASKS, "split": ("test", "train", "total")}
 _OPEN = ("frameqa", "count")
 _OPTIONS = ("a1", "a2", "a3", "a4", "a5")
 
@@ -59,7 +60,7 @@ _OPTIONS = ("a1", "a2", "a3", "a4", "a5")
 def load(data: Path, **options: Any) -> Benchmark:
     """Read the questions of a task; that of the file's name when `data` is one of the official files."""
     told = next((one for one in TASKS if data.is_file() and f"_{one}_" in data.name.casefold()), TASKS[0])
-    chosen = choose({"task": told, **options}, {"task": TASKS, "split": ("test", "train", "total")})
+    chosen = choose({"task": told, **options}, OPTIONS)
     task, split = chosen["task"], chosen["split"]
     names = [f"{split.capitalize()}_{task}_question.csv"]
     if (task, split) == ("frameqa", "test"):

@@ -41,11 +41,12 @@ TASKS = (
     "scene_transition",
     "unexpected_action",
 )
+OPTIONS = {"task": ("all", *TASKS)}
 
 
 def load(data: Path, **options: Any) -> Benchmark:
     """Read all tasks, one of them, or the file that `data` is."""
-    chosen = choose(options, {"task": ("all", *TASKS)})
+    chosen = choose(options, OPTIONS)
     if data.is_file():
         paths = [data]
     else:

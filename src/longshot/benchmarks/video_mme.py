@@ -40,6 +40,7 @@ from longshot.sampling import Sampler
 KIND = "mc-qa"
 LEGACY = "a reply that cannot be read leaves its video's questions out (Tarsier)"
 DURATIONS = ("short", "medium", "long")
+OPTIONS = {"duration": ("all", *DURATIONS)}
 _NAMES = (
     "test-00000-of-00001.parquet",
     "videomme/test-00000-of-00001.parquet",
@@ -64,7 +65,7 @@ _GROUPS = ("duration", "domain", "sub_category")
 
 def load(data: Path, **options: Any) -> Benchmark:
     """Read every question, or those of videos of one duration."""
-    chosen = choose(options, {"duration": ("all", *DURATIONS)})["duration"]
+    chosen = choose(options, OPTIONS)["duration"]
     path = find_file(data, _NAMES)
     items = unique_items(_made(path))
     return Benchmark(
