@@ -194,8 +194,8 @@ _WEB = r"(?i:https?)://[^ \t\n\"<>|(){}\x85]+[^ \t\n\"<>|.!?(){},\-\x85]"
 _WEB_LIKE = (
     r"(?:(?i:www)\.(?:[^ \t\n\"<>|.!?(){},\x85]+\.)+[a-zA-Z]{2,4}"
     r"|(?:[^ \t\n\"`'<>|.!?(){},-_$\x85]+\.)+(?i:com|net|org|edu))"
-    r"(?:/[^ \t\n\"<>|()\x85]+[^ \t\n\"<>|.!?(){},\-\x85])?"
 )
+_WEB_PATH = r"/[^ \t\n\"<>|()\x85]+[^ \t\n\"<>|.!?(){},\-\x85]"
 _MAIL = (
     r"(?:(?i:&lt;)|<)?[a-zA-Z0-9][^ \t\n\"<>|()\xa0{}]*@(?:[^ \t\n\"<>|(){}.\xa0]+\.)*[^ \t\n\"<>|(){}.\xa0]+"
     r"(?:(?i:&gt;)|>)?"
@@ -278,6 +278,7 @@ _RULES: tuple[tuple[str, Callable[[str], str], str], ...] = (
     (rf"([yY]{_APOSTROPHE})[{_LETTERS}]", _as_is, "yY"),
     (rf"({_WEB})", _as_is, "hH"),
     (rf"({_WEB_LIKE})", _as_is, ""),
+    (rf"({_WEB_LIKE}{_WEB_PATH})", _as_is, ""),
     (rf"({_MAIL})", _as_is, _ASCII_LETTERS + _NUMERALS + "<&"),
     (rf"(@[a-zA-Z_][a-zA-Z_0-9]*|#{_WORDLY}+)", _as_is, "@#"),
     (rf"({_APOSTROPHE}{_ENDING})[^A-Za-z]", _plain_quotes, _APOSTROPHES),
@@ -300,8 +301,7 @@ _RULES: tuple[tuple[str, Callable[[str], str], str], ...] = (
     (rf"({_SLASHED})", _as_is, _ASCII_LETTERS + _NUMERALS),
     (r"([A-Z]*\$|\#)", _as_is, _ASCII_LETTERS + "$#"),
     (r"([\xa2-\xa5\x80\u20a0\u20ac])", lambda token: _CENTS.get(token, token), "\xa2\xa3\xa4\xa5\x80\u20a0\u20ac"),
-    (rf"([A-Za-z])\.{_SPACE_OR_END}+{_OPENER}{_SPACE_OR_END}", _as_is, _ASCII_LETTERS),
-    (rf"({_INITIALS}\.){_SPACE_OR_END}+{_OPENER}{_SPACE_OR_END}", _as_is, _ASCII_LETTERS),
+    (rf"([A-Za-z])\.{_SPACE_OR_END}+(?:{_OPENER}|{_TAG}){_SPACE_OR_END}", _as_is, _ASCII_LETTERS),
     (rf"({_BEFORE_NUMBERS}\.){_SPACE_OR_END}?[{_DIGITS}]", _as_is, _ASCII_LETTERS),
     (rf"((?i:so|no)\.){_SPACE_OR_END}+(?i:africa|korea|cal)", _as_is, "sSnN"),
     (rf"((?:{_SHORTENED})\.)[\s\S]{{0,2}}", _as_is, _ASCII_LETTERS),

@@ -181,9 +181,7 @@ def _shared(texts: Texts, owners: Integers, rows: int) -> tuple[Numbers, Numbers
         most = np.zeros(len(mine), np.int64)
         np.maximum.at(most, at, found.count[theirs])
         hits[:, n] = np.bincount(row[mine], np.minimum(most, found.count[mine]), minlength=rows)
-    # Lengths are counted in pairs of words there, which differ from words for a caption without words.
-    pairs = np.maximum(0, texts.lengths - 1)
-    clipped *= np.exp(-((pairs[count:][owners] - pairs[:count]) ** 2) / (2 * SIGMA**2))
+    clipped *= np.exp(-((texts.lengths[count:][owners] - texts.lengths[:count]) ** 2) / (2 * SIGMA**2))
     references = np.bincount(owners, minlength=rows)
     cider, plain = (
         10 / LONGEST * np.bincount(owners, values, minlength=rows) / references for values in (clipped, cosine)
