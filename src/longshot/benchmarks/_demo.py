@@ -185,16 +185,17 @@ def _write(clip: Clip, path: Path) -> None:
     """Encode into another name first, so that a kill leaves no half video under the right one."""
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     codec = "libx264" if "libx264" in av.codecs_available else "mpeg4"
-    # One thread, so that the same bytes come each time.
+    # The same bytes each time: not so with threads, nor with x264's assembly (one run in ten came out otherwise).
+    options = {"threads": "1"} | ({"x264-params": "asm=0"} if codec == "libx264" else {})
     with av.open(str(unfinished), "w", format="mp4") as container:
-        stream = container.add_stream(codec, rate=Fraction(FPS), options={"threads": "1"})
+        stream = container.add_stream(codec, rate=Fraction(FPS), options=options)
         assert isinstance(stream, VideoStream)
         stream.width, stream.height = SIZE
         stream.pix_fmt = "yuv420p"
         for part in clip.parts:
             count = round(part.seconds * FPS)
             for number in range(count):
-                picture = draw(part, number / (count - 1))
-                container.mux(stream.encode(VideoFrame.from_ndarray(picture, format="rgb24")))
+                frame = VideoFrame.from_ndarray(draw(part, number / (count - 1)), format="rgb24")
+                container.mux(stream.encode(frame.reformat(format="yuv420p")))
         container.mux(stream.encode(None))
     os.replace(unfinished, path)

@@ -64,8 +64,9 @@ class Record:
             return value
         if default is not _REQUIRED:
             return default
-        close = [near for near in nearest(name, self.fields) if near != name]
-        hint = f"is {close[0]!r} it?" if close else f"there are {', '.join(map(repr, self.fields)) or 'none'}"
+        filled = [other for other, it in self.fields.items() if it is not None]
+        close = nearest(name, filled)
+        hint = f"is {close[0]!r} it?" if close else f"there are {', '.join(map(repr, filled)) or 'none'}"
         raise self.wrong(f"no field {name!r}; {hint}")
 
     def text(self, name: str, default: Any = _REQUIRED) -> str:
