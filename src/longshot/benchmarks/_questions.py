@@ -56,8 +56,7 @@ def choice(
     groups: Mapping[str, str] | None = None,
 ) -> Made:
     """An item of multiple choice. Raises FormatError for options that cannot be chosen from."""
-    if not 2 <= len(options) <= len(LETTERS):
-        raise record.wrong(f"a choice has 2 to {len(LETTERS)} options, got {len(options)}")
+    _check_count(record, options)
     if not 0 <= right < len(options):
         raise record.wrong(f"the right option is one of 0 to {len(options) - 1}, got {right}")
     return record, Item(id, video, ask, {"option": right}, span, tuple(options), dict(groups or {}))
@@ -97,16 +96,18 @@ def plain_options(options: Sequence[str]) -> list[str]:
 
 def lettered(record: Record, name: str, options: Sequence[str]) -> int:
     """The index of the option whose letter a field holds: "C", "(C)", "C. blue"."""
+    _check_count(record, options)
     text = record.text(name)
     match = _LETTER.match(text)
     index = LETTERS.find(match[1].upper()) if match else -1
     if not 0 <= index < len(options):
-        raise record.wrong(f"{name!r} is a letter from A to {LETTERS[max(len(options) - 1, 0)]}, got {shown(text)}")
+        raise record.wrong(f"{name!r} is a letter from A to {LETTERS[len(options) - 1]}, got {shown(text)}")
     return index
 
 
 def worded(record: Record, name: str, options: Sequence[str]) -> int:
     """The index of the option whose words a field holds, the first one where two are alike."""
+    _check_count(record, options)
     text = record.text(name)
     for same in (str, _plain):
         wanted = [same(option) for option in options]
@@ -240,6 +241,11 @@ def _id(record: Record) -> str:
 def _task(clip: Clip) -> dict[str, str]:
     task = clip.record.text("task", "")
     return {**clip.groups, **({"task": task} if task else {})}
+
+
+def _check_count(record: Record, options: Sequence[str]) -> None:
+    if not 2 <= len(options) <= len(LETTERS):
+        raise record.wrong(f"a choice has 2 to {len(LETTERS)} options, got {len(options)}")
 
 
 def _plain(text: str) -> str:

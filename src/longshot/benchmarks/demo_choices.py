@@ -10,7 +10,7 @@ Drawn by Longshot itself, so there is no licence to heed, nothing to fetch and n
     {"id": "red-square-right/form", "video": "red-square-right", "ask": "Which form is seen?",
      "options": ["a square", "a circle", "a triangle"], "gold": {"option": 0}, "groups": {"task": "form"}}
 
-The form stands in a single picture, the way does not. The right option is at another place from question to question.
+The form stands in a single picture, the way does not. The right option is at another place from video to video.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ def _items(clip: Clip, number: int) -> Iterator[Item]:
     ways = [*WAYS, f"not at all, it stays {STILL}"]
     right = part.way if part.way in WAYS else ways[-1]
     for task, names, name in (("form", [f"a {form}" for form in FORMS], f"a {part.form}"), ("way", ways, right)):
-        turned = _turned(names, number)
-        gold = {"option": turned.index(name)}
-        yield Item(f"{clip.name}/{task}", clip.name, _ASKS[task], gold, None, tuple(turned), {"task": task})
+        place = number % len(names)
+        turned = _turned(names, names.index(name) - place)
+        yield Item(f"{clip.name}/{task}", clip.name, _ASKS[task], {"option": place}, None, turned, {"task": task})
 
 
-def _turned(names: Sequence[str], by: int) -> list[str]:
-    """The names from another one on: ["b", "c", "a"] of ["a", "b", "c"] turned by 1."""
+def _turned(names: Sequence[str], by: int) -> tuple[str, ...]:
+    """The names from another one on: ("b", "c", "a") of ["a", "b", "c"] turned by 1."""
     first = by % len(names)
-    return [*names[first:], *names[:first]]
+    return (*names[first:], *names[:first])

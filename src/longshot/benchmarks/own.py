@@ -41,13 +41,13 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from string import Template
 from typing import Any
 
 from longshot import registry
-from longshot.benchmarks._questions import lettered, rated, span_of, windows_of, worded
+from longshot.benchmarks._questions import choice, lettered, rated, span_of, windows_of, worded
 from longshot.benchmarks._reading import (
     Record,
     choose,
@@ -215,12 +215,15 @@ def _renamed(told: Record, ours: tuple[str, ...]) -> dict[str, str]:
 def _item(record: Record, kind: str, number: str, groups: dict[str, str]) -> Item:
     video, span = record.text("video"), span_of(record)
     ask = record.text("ask", "") if kind == "caption" else record.text(_ASKED.get(kind, "question"))
-    options = tuple(_filled(record, "options")) if kind == "mc-qa" else ()
-    gold = _gold(record, kind, gallery_id(video, span), options)
-    return Item(record.text("id", number), video, ask, gold, span, options, groups)
+    id = record.text("id", number)
+    if kind == "mc-qa":
+        options = _filled(record, "options")
+        right = _right(record, options)
+        return choice(record, id=id, video=video, ask=ask, options=options, right=right, span=span, groups=groups)[1]
+    return Item(id, video, ask, _gold(record, kind, gallery_id(video, span)), span, (), groups)
 
 
-def _gold(record: Record, kind: str, own: str, options: tuple[str, ...]) -> dict[str, Any]:
+def _gold(record: Record, kind: str, own: str) -> dict[str, Any]:
     if kind == "caption":
         facts = {name: record.texts(name) for name in ("events", "objects") if name in record}
         return {"references": _filled(record, "references"), **facts}
@@ -228,8 +231,6 @@ def _gold(record: Record, kind: str, own: str, options: tuple[str, ...]) -> dict
         return {"videos": _filled(record, "videos") if "videos" in record else [own]}
     if kind == "open-qa":
         return {"answers": _filled(record, "answers")}
-    if kind == "mc-qa":
-        return {"option": _right(record, options)}
     return _moments(record)
 
 
@@ -241,10 +242,8 @@ def _filled(record: Record, name: str) -> list[str]:
     return found
 
 
-def _right(record: Record, options: tuple[str, ...]) -> int:
+def _right(record: Record, options: Sequence[str]) -> int:
     """The place of the right option, from its words, its letter or its place."""
-    if len(options) < 2:
-        raise record.wrong(f"a choice has 2 options or more, got {len(options)}")
     value = record.value("answer")
     if isinstance(value, int) and not isinstance(value, bool):
         if str(value) in options:
