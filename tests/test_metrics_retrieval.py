@@ -282,6 +282,7 @@ def test_scores_by_hand() -> None:
     assert by_name["MedR text to video", False].unit == ""
     assert by_name["R@1 text to video", True].n == 3
     assert by_name["R@1 text to video", True].states["refused"] == 0
+    assert by_name["pass@1 text to video", True].n == 4
     assert by_name["pass@1 video to text", True].note == "among 4 texts; hits / 4 texts"
 
 
