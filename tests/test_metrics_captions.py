@@ -347,6 +347,7 @@ def test_empty_captions() -> None:
         (["a"], [], "1 predictions and 0"),
         (["a", "b"], [["a"], []], "row 1"),
         (["a"], ["a"], "list of captions"),
+        ([5], [["a"]], "must be a text"),
     ],
 )
 def test_wrong_rows(predictions: list[str], references: Any, message: str) -> None:
@@ -445,6 +446,15 @@ def test_strict_counts_what_is_missing_as_nothing() -> None:
     told = score(["a b c d", "e f g h", "", ""], [["a b c d"], ["e f g z"], ["i j k l"], [""]])
     assert strict["BLEU-4"].value == pytest.approx(100 * told["BLEU-4"])
     assert strict["CIDEr"].value == pytest.approx(100 * told["CIDEr"])
+
+
+def test_the_values_of_rows_are_what_the_means_are_of() -> None:
+    rows = [row("a", "a cat sits on a mat", ["a cat sits on a mat"]), row("b", None, ["a dog runs"])]
+    found, means = captions.values(rows), by_name(scores(rows))
+    assert set(found) == {"CIDEr", "ROUGE-L"}
+    for name, array in found.items():
+        assert array.shape == (2,) and array[1] == 0
+        assert array.mean() == pytest.approx(means[name].value)
 
 
 def test_groups_follow_with_the_rarities_of_all() -> None:

@@ -26,8 +26,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -120,12 +121,15 @@ def _checked(predictions: Sequence[str], references: Sequence[Sequence[str]]) ->
         )
     if not predictions:
         raise UsageError("no predictions; CIDEr, BLEU and ROUGE-L need at least one row")
-    if isinstance(references[0], str):
+    if any(isinstance(right, str) for right in references):
         raise UsageError("references must be a list of captions for each row, got one text; write [[text], ...]")
     sizes = [len(right) for right in references]
     if not all(sizes):
         raise UsageError(f"row {sizes.index(0)} (counted from 0) has no reference; every row needs one or more")
     flat = [caption for right in references for caption in right]
+    wrong = next((text for text in (*flat, *predictions) if not isinstance(text, str)), None)
+    if wrong is not None:
+        raise UsageError(f"a caption must be a text, got {wrong!r:.80}; for nothing said give an empty one")
     return len(predictions), [*flat, *predictions], np.repeat(np.arange(len(sizes)), sizes)
 
 
@@ -265,113 +269,116 @@ def scores(
     right = [_references(row) for row in rows]
     said = [_said(row) for row in rows]
     states = [State.FAILED if row.prediction is None else row.prediction.state for row in rows]
-    videos = [row.item.video for row in rows]
     done = [place for place, state in enumerate(states) if state is State.DONE]
-    everything = list(range(len(rows)))
-    count = Counter(states)
+    measure = partial(_measured, tokens=tokens, meteor=meteor, plain=plain)
 
-    def told(places: Sequence[int], numbers: _Numbers, *, legacy: bool, group: Mapping[str, str]) -> list[Score]:
-        over = count if legacy else Counter(states[place] for place in places)
-        of_state = {state.value: over[state] for state in State}
-        draws = Resampler([videos[place] for place in places], seed=seed, resamples=resamples) if places else None
-        return [
-            Score(name, value, len(places), of_state, low, high, group=group, legacy=legacy, unit=unit, note=note)
-            for name, unit, note, value, low, high in numbers(draws)
-        ]
+    def told(measured: _Measured, places: Sequence[int], counted: Sequence[int], **more: Any) -> Iterator[Score]:
+        """The scores of the rows at `places`; the states are those of `counted`."""
+        ended = Counter(states[place] for place in counted)
+        draws = Resampler([rows[place].item.video for place in places], seed=seed, resamples=resamples)
+        for one in measured.numbers(draws if places else None):
+            yield Score(
+                one.name,
+                one.value,
+                len(places),
+                {state.value: ended[state] for state in State},
+                one.low,
+                one.high,
+                unit="" if one.name.startswith("CIDEr") else "%",
+                note=one.note,
+                **more,
+            )
 
-    strict = _Measured.of([said[place] for place in everything], right, done, tokens=tokens, plain=plain, meteor=meteor)
-    found = told(everything, strict.numbers, legacy=False, group={})
-    finished = strict
+    everything = range(len(rows))
+    strict = measure(said, right, done)
+    legacy = strict
     if len(done) < len(rows):
-        finished = _Measured.of(
-            [said[place] for place in done],
-            [right[place] for place in done],
-            range(len(done)),
-            tokens=tokens,
-            plain=plain,
-            meteor=meteor,
-        )
-    found += told(done, finished.numbers, legacy=True, group={})
+        legacy = measure([said[place] for place in done], [right[place] for place in done], range(len(done)))
+    found = [*told(strict, everything, everything), *told(legacy, done, everything, legacy=True)]
     for name, value in sorted({pair for row in rows for pair in row.item.groups.items()}):
-        places = [place for place, row in enumerate(rows) if row.item.groups.get(name) == value]
-        found += told(places, strict.part(places).numbers, legacy=False, group={name: value})
+        places = [place for place in everything if rows[place].item.groups.get(name) == value]
+        found += told(strict.part(places), places, places, group={name: value})
     return found
 
 
-_Numbers = Callable[[Resampler | None], Iterator[tuple[str, str, str, float | None, float | None, float | None]]]
-_CORPUS = "over the corpus, of all rows at once"
+def values(rows: Sequence[Row]) -> dict[str, Numbers]:
+    """What each caption scored, times 100, (N,), by name: CIDEr and ROUGE-L; 0 for an item that is not done."""
+    done = [place for place, row in enumerate(rows) if row.prediction and row.prediction.state is State.DONE]
+    right, said = [_references(row) for row in rows], [_said(row) for row in rows]
+    measured = _measured(said, right, done, tokens="ptb", meteor=None, plain=False)
+    return {name: 100 * array for name, array in measured.values.items()}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
+class _Number:
+    """One number with its interval, and a note."""
+
+    name: str
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class _Measured:
-    """What rows scored: values of each item by name (N,), counts for BLEU (N, 10), and METEOR if it was asked."""
+    """What N rows scored. values: of each row, by name (N,). counts (N, 10): for BLEU. meteor: None unless asked."""
 
     values: Mapping[str, Numbers]
     counts: Numbers
     meteor: float | None = None
-    asked: bool = False
-
-    @classmethod
-    def of(
-        cls,
-        said: Sequence[str],
-        right: Sequence[Sequence[str]],
-        done: Sequence[int],
-        *,
-        tokens: Tokens,
-        plain: bool,
-        meteor: Meteor | None,
-    ) -> _Measured:
-        """These rows measured; what is not `done` scores 0."""
-        names = [
-            "CIDEr",
-            *(["CIDEr (plain)"] if plain else []),
-            "ROUGE-L",
-            *(["ROUGE-Lsum"] if tokens == "words" else []),
-        ]
-        if not said:
-            return cls({name: np.zeros(0) for name in names}, np.zeros((0, 10)), asked=meteor is not None)
-        rows, flat, owners = _checked(said, right)
-        readings = _read(flat, tokens)
-        tallied = _tallied(readings, owners, rows, _rouge_sum(flat, owners, rows, tokens))
-        answered = np.zeros(rows)
-        answered[list(done)] = 1
-        arrays = {
-            "CIDEr": tallied.cider,
-            "CIDEr (plain)": tallied.plain,
-            "ROUGE-L": tallied.rouge,
-            "ROUGE-Lsum": tallied.rouge_sum,
-        }
-        # An empty caption equals an empty reference in ROUGE-L, but a missing one equals nothing.
-        values = {name: array * answered for name in names if (array := arrays[name]) is not None}
-        counted = None if meteor is None else _meteor(readings, owners, rows, meteor)
-        return cls(values, tallied.counts, counted, meteor is not None)
 
     def part(self, places: Sequence[int]) -> _Measured:
         """Some of these rows, with the rarities of all; METEOR is of all rows only."""
         chosen = list(places)
         return _Measured({name: values[chosen] for name, values in self.values.items()}, self.counts[chosen])
 
-    def numbers(
-        self, draws: Resampler | None
-    ) -> Iterator[tuple[str, str, str, float | None, float | None, float | None]]:
-        """Name, unit, note, value, low and high of each number."""
+    def numbers(self, draws: Resampler | None) -> Iterator[_Number]:
+        """Every number times 100; without value where there are no rows (no `draws`)."""
+        blues = [f"BLEU-{n}" for n in range(1, LONGEST + 1)]
         if draws is None:
-            names = [*self.values, *(f"BLEU-{n}" for n in range(1, LONGEST + 1)), *(["METEOR"] if self.asked else [])]
-            for name in names:
-                yield name, "" if name.startswith("CIDEr") else "%", "no rows", None, None, None
+            yield from (_Number(name, note="no rows") for name in (*self.values, *blues))
             return
         for name, values in self.values.items():
             low, high = bounds(100 * draws.means(values))
-            yield name, "" if name.startswith("CIDEr") else "%", "", 100 * float(values.mean()), low, high
+            yield _Number(name, 100 * float(values.mean()), low, high)
         value = 100 * bleu(self.counts.sum(axis=0)[None])[0]
-        # Means over a draw, times the rows: BLEU adds its small constants to sums.
+        # Means of a draw times the rows are its sums, which BLEU adds its small constants to.
         drawn = 100 * bleu(len(self.counts) * draws.means(self.counts))
-        for n in range(LONGEST):
-            low, high = bounds(drawn[:, n])
-            yield f"BLEU-{n + 1}", "%", _CORPUS, float(value[n]), low, high
-        if self.asked:
-            yield "METEOR", "%", "METEOR 1.5 by its Java program, " + _CORPUS, 100 * (self.meteor or 0.0), None, None
+        for place, name in enumerate(blues):
+            low, high = bounds(drawn[:, place])
+            yield _Number(name, float(value[place]), low, high, note=_CORPUS)
+        if self.meteor is not None:
+            yield _Number("METEOR", 100 * self.meteor, note=f"METEOR 1.5 by its Java program, {_CORPUS}")
+
+
+_CORPUS = "of all rows at once, not a mean of rows"
+
+
+def _measured(
+    said: Sequence[str],
+    right: Sequence[Sequence[str]],
+    done: Sequence[int],
+    *,
+    tokens: Tokens,
+    meteor: Meteor | None,
+    plain: bool,
+) -> _Measured:
+    """These rows measured; what is not `done` scores 0."""
+    wanted = {"CIDEr": True, "CIDEr (plain)": plain, "ROUGE-L": True, "ROUGE-Lsum": tokens == "words"}
+    names = [name for name, wants in wanted.items() if wants]
+    if not said:
+        return _Measured({name: np.zeros(0) for name in names}, np.zeros((0, 2 * LONGEST + 2)))
+    rows, flat, owners = _checked(said, right)
+    readings = _read(flat, tokens)
+    tallied = _tallied(readings, owners, rows, _rouge_sum(flat, owners, rows, tokens))
+    arrays = (tallied.cider, tallied.plain, tallied.rouge, tallied.rouge_sum)
+    # An empty caption equals an empty reference in ROUGE-L, but a missing one equals nothing.
+    answered = np.zeros(rows)
+    answered[list(done)] = 1
+    values = {name: array * answered for name, array in zip(wanted, arrays, strict=True) if array is not None}
+    counted = None if meteor is None else _meteor(readings, owners, rows, meteor)
+    return _Measured({name: values[name] for name in names}, tallied.counts, counted)
 
 
 def _references(row: Row) -> list[str]:

@@ -1,0 +1,188 @@
+"""`longshot eval` and its kin, end to end on the demo benchmarks: every kind, resumed, killed, done again."""
+
+from __future__ import annotations
+
+import json
+import random
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from longshot import checkpoints
+from longshot.cli import OK, SOME_FAILED, USAGE, run
+from longshot.evaluating.runs import Run
+from longshot.evaluating.sources import benchmarks_meant
+from tests import telling
+
+WORDS = ["demo-caption", "demo-choices", "demo-answers", "demo-moments"]
+QUICK = ["--json", "--quiet"]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Where the demo benchmarks draw their videos."""
+    return str(tmp_path_factory.mktemp("demo"))
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    checkpoints.find.cache_clear()
+    return telling.model_folder(tmp_path / "model", say="B: from 0.5 to 2.0 seconds, a red circle")
+
+
+def scores_of(captured: str) -> list[dict]:
+    return [json.loads(line) for line in captured.splitlines()]
+
+
+@pytest.mark.parametrize("name", [*WORDS, "demo-retrieval"])
+def test_the_observer_is_measured_on_every_kind(
+    name: str, data: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["eval", name, "-d", data, "-o", str(tmp_path / "run"), *QUICK]
+    assert run(command) == OK
+    (said,) = scores_of(capsys.readouterr().out)
+    assert said["benchmark"].replace("_", "-") == name and said["n"] > 3
+    assert said["states"]["done"] == said["n"] or name == "demo-answers"
+    strict = [one for one in said["scores"] if not one["legacy"] and not one["group"]]
+    assert strict and all(one["n"] and sum(one["states"].values()) for one in strict)
+    assert json.loads((tmp_path / "run" / "scores.json").read_text()) == said
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "<html" in page and "http://" not in page.replace("http://www.w3.org", "")
+
+
+@pytest.mark.parametrize("name", WORDS)
+def test_a_model_is_measured_and_not_asked_again(
+    name: str, data: str, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["eval", name, "-d", data, "-m", str(model), "-o", str(tmp_path / "run"), *QUICK]
+    assert run(command) == OK
+    (said,) = scores_of(capsys.readouterr().out)
+    asked = telling.asked(model)
+    assert len(asked) == said["n"]
+    assert run(command) == OK
+    assert scores_of(capsys.readouterr().out) == [said]
+    assert telling.asked(model) == asked
+    assert run(["score", str(tmp_path / "run"), *QUICK]) == OK
+    assert scores_of(capsys.readouterr().out) == [said]
+    manifest = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert manifest["model"]["asked"] == str(model) and manifest["benchmark"]["fingerprint"]
+
+
+def test_an_encoder_is_measured_by_retrieval(data: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from tests.test_embed import Bright
+
+    checkpoints.find.cache_clear()
+    folder = tmp_path / "bright"
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps({"architectures": [Bright.ARCHITECTURE]}))
+    assert run(["eval", "demo-retrieval", "-d", data, "-m", str(folder), "-o", str(tmp_path / "run"), *QUICK]) == OK
+    (said,) = scores_of(capsys.readouterr().out)
+    assert {"R@1 text to video", "R@1 video to text"} <= {one["name"] for one in said["scores"]}
+
+
+def test_a_judge_comes_in_a_step_of_its_own(
+    data: str, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tests.fakes import ScriptedModel
+
+    folder = str(tmp_path / "run")
+    assert run(["eval", "demo-answers", "-d", data, "-m", str(model), "-o", folder, *QUICK]) == OK
+    capsys.readouterr()
+    judge = ScriptedModel(lambda prompt: '{"correct": "yes", "score": 4}', name="judge")
+    monkeypatch.setattr("longshot.evaluating.evaluate.open_chat_model", lambda *given, **options: judge)
+    code = run(["judge", folder, "--judge", "any", *QUICK])
+    assert len(scores_of(capsys.readouterr().out)) == 1
+    assert judge.asked, "the judge was asked"
+    assert code in (OK, SOME_FAILED)
+    assert (tmp_path / "run" / "verdicts.jsonl").exists()
+    before = len(judge.asked)
+    run(["judge", folder, "--judge", "any", *QUICK])
+    assert len(judge.asked) == before
+    assert run(["judge", folder, "--judge", "any", "--name", "second", *QUICK]) == code
+    capsys.readouterr()
+    assert run(["judge", folder, "--agreement", "second", "--agreement", "", *QUICK]) in (OK, USAGE)
+
+
+def test_a_run_is_done_again_and_compared(
+    data: str, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one, two = str(tmp_path / "one"), str(tmp_path / "two")
+    assert run(["eval", "demo-choices", "-d", data, "-m", str(model), "-o", one, *QUICK]) == OK
+    capsys.readouterr()
+    assert run(["rerun", one, "-o", two, "--quiet"]) == OK
+    assert capsys.readouterr().out == "nothing differs\n"
+    assert run(["compare", one, two, "--json"]) == OK
+    rows = scores_of(capsys.readouterr().out)
+    assert rows and all(row["difference"] == 0 for row in rows)
+    (model / "behave.json").write_text(json.dumps({"say": "A"}))
+    assert run(["rerun", one, "-o", str(tmp_path / "three"), "--quiet"]) == OK
+    assert "differ" in capsys.readouterr().out
+    assert run(["rerun", one, "-o", one, "--quiet"]) == USAGE
+
+
+def test_a_plan_asks_nobody(data: str, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["eval", "demo-choices", "-d", data, "-m", str(model), "--plan", "--json"]) == OK
+    assert scores_of(capsys.readouterr().out)[0]
+    assert not telling.asked(model)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["nothing-like-it", "-o", "OUT"], "no benchmark and no kind called 'nothing-like-it'"),
+        (["demo-choices"], "a run needs a folder"),
+        (["demo-choices", "-o", "OUT", "--shard", "3/2"], "a shard is one of so many"),
+        (["demo-choices", "-o", "OUT", "--option", "x"], "KEY=VALUE"),
+        (["demo-choices", "-o", "OUT", "-m", "/nowhere/at/all"], "there is no such folder"),
+        (["demo-retrieval", "-o", "OUT", "-m", "http://127.0.0.1:1/v1"], "an encoder is a folder or a hub id"),
+    ],
+)
+def test_orders_that_cannot_be_meant(
+    arguments: list[str], said: str, data: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = [str(tmp_path / "out") if word == "OUT" else word for word in arguments]
+    assert run(["eval", *given, "-d", data, *QUICK]) == USAGE
+    errors = capsys.readouterr().err
+    assert said in errors and len(errors.splitlines()) == 1
+
+
+def test_benchmarks_are_meant_by_name_kind_or_all() -> None:
+    assert benchmarks_meant(["demo-caption", "mine.toml", "demo-caption"]) == ["demo-caption", "mine.toml"]
+    moments = benchmarks_meant(["moments"])
+    assert "qvhighlights" in moments and not any(name.startswith("demo-") for name in moments)
+    everything = benchmarks_meant(["all"])
+    assert set(moments) < set(everything) and {"dream-1k", "carebench", "lovr", "mvbench"} <= set(everything)
+
+
+@pytest.mark.slow
+def test_killed_at_random_it_ends_in_the_same_scores(data: str, tmp_path: Path) -> None:
+    quick = telling.model_folder(tmp_path / "quick")
+    slow = telling.model_folder(tmp_path / "slow", delay=0.05)
+    words = ["demo-choices", "demo-moments", "demo-caption", "-d", data, "--quiet", "--json"]
+    program = [sys.executable, "-m", "tests.telling", "eval", *words]
+    subprocess.run([*program, "-m", str(quick), "-o", str(tmp_path / "a")], check=True, capture_output=True)
+    dice, kills = random.Random(3), 0
+    for wait in [dice.uniform(0.5, 2.5) for _ in range(50)] + [120.0]:
+        job = subprocess.Popen(
+            [*program, "-m", str(slow), "-o", str(tmp_path / "b")],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+        )
+        try:
+            _, errors = job.communicate(timeout=wait)
+        except subprocess.TimeoutExpired:
+            job.send_signal(signal.SIGKILL)
+            job.communicate()
+            kills += 1
+            continue
+        assert job.returncode == OK, errors
+    assert kills > 3
+    for name in ("demo-choices", "demo-moments", "demo-caption"):
+        one, two = (json.loads((tmp_path / side / name / "scores.json").read_text()) for side in "ab")
+        assert one == two
+        predictions = [Run(tmp_path / side / name).predictions() for side in "ab"]
+        assert {id: p.value for id, p in predictions[0].items()} == {id: p.value for id, p in predictions[1].items()}
+    assert len(telling.asked(slow)) <= len(telling.asked(quick)) + 8 * kills
