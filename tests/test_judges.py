@@ -588,3 +588,7 @@ def test_a_cross_encoder_end_to_end(tmp_path: Path) -> None:
     save_file(held, sure / "model.safetensors", {"format": "pt"})
     with pytest.raises(ModelError, match=r"1 weights are missing \(classifier.weight\)"):
         registry.module("judges", "nli").load(str(sure))
+    pickled = cross_encoder(tmp_path / "pickled", ("neutral", "contradiction", "entailment"))
+    (pickled / "model.safetensors").rename(pickled / "pytorch_model.bin")
+    with pytest.raises(ModelError, match="pickle"):
+        registry.module("judges", "nli").load(str(pickled))

@@ -20,6 +20,7 @@ from longshot.contracts import Progress
 from longshot.evaluating.runs import Run, digest_of
 from longshot.items import Ask, Benchmark, Judge, Row, Verdict
 from longshot.journal import Journal, Result, State
+from longshot.timeline import Source
 
 
 class Decider(Protocol):
@@ -49,9 +50,7 @@ def judge(
     name: of the judge, when there are several: their verdicts lie side by side. Raises ModelError for a judge that
     cannot be asked (a wrong key), Busy when another process judges this run.
     """
-    made = desk.model.source
-    settings = json.dumps(dict(made.settings), sort_keys=True, default=str)
-    by = f"{judging.name}, {made.model}@{made.revision} {settings}"
+    by = f"{judging.name}, {_named(desk.model.source)}"
     yield from _keep(
         benchmark, run, by, name, lambda rows: _conversations(rows, judging, desk, run, name or "judge"), progress
     )
@@ -62,6 +61,12 @@ def decide(
 ) -> Iterator[Verdict]:
     """As `judge`, by a judge that asks nobody."""
     yield from _keep(benchmark, run, decider.name, name, decider.decide, progress)
+
+
+def _named(source: Source) -> str:
+    """A model with all that decides its replies: "name@revision {"temperature": 0.7}"."""
+    settings = json.dumps(dict(source.settings), sort_keys=True, default=str)
+    return f"{source.model}{f'@{source.revision}' if source.revision else ''} {settings}"
 
 
 def _keep(
