@@ -315,9 +315,9 @@ class _Number:
 
     name: str
     value: float | None = None
+    note: str = ""
     low: float | None = None
     high: float | None = None
-    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -349,7 +349,7 @@ class _Measured:
             low, high = bounds(drawn[:, place])
             yield _Number(name, float(value[place]), low, high, note=_CORPUS)
         if self.meteor is not None:
-            yield _Number("METEOR", 100 * self.meteor, note=f"METEOR 1.5 by its Java program, {_CORPUS}")
+            yield _Number("METEOR", 100 * self.meteor, f"METEOR 1.5 by its Java program, {_CORPUS}")
 
 
 _CORPUS = "of all rows at once, not a mean of rows"
