@@ -47,7 +47,7 @@ class Rated:
         return cls(clips, ratings)
 
 
-def saliency(told: Sequence[Sequence[float] | None], clips: NDArray[np.int64], *, unscored: float) -> Numbers:
+def saliency(told: Sequence[Numbers | None], clips: NDArray[np.int64], *, unscored: float) -> Numbers:
     """Scores of clips, (N, C): `unscored` for clips that a list is too short for, NaN beyond the video.
 
     What goes beyond the video is cut off; None is a list of which nothing is known.
@@ -62,17 +62,16 @@ def saliency(told: Sequence[Sequence[float] | None], clips: NDArray[np.int64], *
     return scores
 
 
-def hits(told: Sequence[Sequence[float] | None], rated: Rated, level: int) -> Numbers:
-    """HIT@1: 1 where a rater finds the best-scored clip right, (N,); the first of equals is the best.
+def hits(told: Sequence[Numbers | None], rated: Rated) -> dict[str, Numbers]:
+    """HIT@1: 1 where a rater finds the best-scored clip right, (N,), by name of the level.
 
-    A best clip beyond the end of the video is a miss, and so is no clip.
+    The first of equals is the best. A best clip beyond the end of the video is a miss, and so is no list.
     """
-    best = np.array([-1 if not one else int(np.argmax(one)) for one in told], dtype=np.int64)
-    inside = (best >= 0) & (best < rated.clips)
-    found = np.zeros(len(best))
-    rows = np.flatnonzero(inside)
-    found[rows] = (rated.ratings[rows, best[rows]] >= level).any(axis=1)
-    return found
+    best = np.array([-1 if one is None else one.argmax() for one in told], dtype=np.int64)
+    rows = np.flatnonzero((best >= 0) & (best < rated.clips))
+    highest = np.zeros(len(best), dtype=np.int64)
+    highest[rows] = rated.ratings[rows, best[rows]].max(axis=1)
+    return {name: (highest >= level).astype(np.float64) for name, level in LEVELS.items()}
 
 
 def precision(scores: Numbers, rated: Rated) -> dict[str, Numbers]:
@@ -109,4 +108,5 @@ def _one_rater(right: Mask, last_of_equals: Mask, looked: NDArray[np.int64]) -> 
     before[:, 1:] = at_ends[:, :-1]
     changes = last_of_equals & (found > before)
     count = changes.sum(axis=1)
-    return np.divide((precise * changes).sum(axis=1), count, out=np.zeros(len(right)), where=count > 0)
+    area: Numbers = (precise * changes).sum(axis=1) / np.maximum(count, 1)
+    return area

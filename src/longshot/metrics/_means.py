@@ -6,7 +6,6 @@ told([hits, Mean("R1@0.5", array([1, nan, 1]), legacy=True)], videos=["a", "a", 
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -70,10 +69,9 @@ def told(
     array = columns.array()
     totals = array.sum(axis=0)
     draws = Resampler(videos, seed=seed, resamples=resamples).means(array) if len(videos) and columns.count else None
-    return [
-        _score(mean, where, totals, draws, np.asarray([state.value for state in states], dtype=object))
-        for mean, where in zip(means, places, strict=True)
-    ]
+    order = list(State)
+    ended = np.array([order.index(state) for state in states], dtype=np.int64)
+    return [_score(mean, where, totals, draws, ended) for mean, where in zip(means, places, strict=True)]
 
 
 def _score(
@@ -81,9 +79,9 @@ def _score(
     where: Sequence[tuple[int, int]],
     totals: Numbers,
     draws: Numbers | None,
-    states: NDArray[np.object_],
+    ended: NDArray[np.int64],
 ) -> Score:
-    over = Counter(states if mean.about is None else states[mean.about])
+    over = np.bincount(ended if mean.about is None else ended[mean.about], minlength=len(State))
     n = int(sum(totals[count] for _, count in where))
     value = None if not n else float(mean.of * np.mean([totals[sum_] / totals[count] for sum_, count in where]))
     low = high = None
@@ -99,7 +97,7 @@ def _score(
         mean.name,
         value,
         n,
-        {state.value: over[state.value] for state in State},
+        {state.value: int(count) for state, count in zip(State, over, strict=True)},
         low,
         high,
         group=dict(mean.group),

@@ -120,7 +120,7 @@ class _Read:
     given: _Mask
     golds: tuple[Mapping[str, Any], ...]
     ids: tuple[str, ...]
-    saliency: tuple[tuple[float, ...] | None, ...]
+    saliency: tuple[_Values | None, ...]
     has_windows: bool
     has_saliency: bool
 
@@ -182,31 +182,36 @@ class _Read:
         return _official_windows(self)
 
     @cached_property
-    def rated(self) -> _Mask:
-        """Rows whose truth has ratings."""
-        return np.array(["ratings" in gold for gold in self.golds], dtype=bool)
+    def rated(self) -> NDArray[np.int64]:
+        """The places of rows whose truth has ratings."""
+        return np.flatnonzero(["ratings" in gold for gold in self.golds])
 
     @cached_property
     def highlights(self) -> tuple[dict[str, _Values], dict[str, _Values]]:
         """Strict precision and HIT@1 by level, (N,): NaN without ratings, 0 without finite scores for clips."""
-        found = self._highlights(-np.inf)
+        areas, hits = self._highlights(-np.inf)
         known = np.array([one is not None for one in self.saliency], dtype=bool)
-        return _with(found[0], ~known, 0.0), _with(found[1], ~known, 0.0)
+        return _with(areas, ~known, 0.0), _with(hits, ~known, 0.0)
 
     @cached_property
     def official_highlights(self) -> tuple[dict[str, _Values], dict[str, _Values]]:
         """The same by the official script: clips without a score have 0; NaN where it would stop."""
-        found = self._highlights(0.0)
+        told_ = [self.saliency[place] for place in self.rated]
+        short = any(one is not None and len(one) < clips for one, clips in zip(told_, self.ratings.clips, strict=True))
+        areas, hits = self._highlights(0.0) if short else self.highlights
         known = np.array([one is not None for one in self.saliency], dtype=bool)
-        return _with(found[0], ~known, np.nan), _with(found[1], ~known, np.nan)
+        return _with(areas, ~known, np.nan), _with(hits, ~known, np.nan)
+
+    @cached_property
+    def ratings(self) -> _highlights.Rated:
+        """The ratings of those rows."""
+        return _highlights.Rated.of([self.golds[row] for row in self.rated], [self.ids[row] for row in self.rated])
 
     def _highlights(self, unscored: float) -> tuple[dict[str, _Values], dict[str, _Values]]:
-        places = np.flatnonzero(self.rated)
-        told_ = [self.saliency[place] for place in places]
-        rated = _highlights.Rated.of([self.golds[place] for place in places], [self.ids[place] for place in places])
-        areas = _highlights.precision(_highlights.saliency(told_, rated.clips, unscored=unscored), rated)
-        hits = {name: _highlights.hits(told_, rated, level) for name, level in _highlights.LEVELS.items()}
-        return _spread(areas, places, len(self.golds)), _spread(hits, places, len(self.golds))
+        told_ = [self.saliency[place] for place in self.rated]
+        scores_ = _highlights.saliency(told_, self.ratings.clips, unscored=unscored)
+        areas, hits = _highlights.precision(scores_, self.ratings), _highlights.hits(told_, self.ratings)
+        return _spread(areas, self.rated, len(self.golds)), _spread(hits, self.rated, len(self.golds))
 
 
 def _spread(found: Mapping[str, _Values], places: NDArray[np.int64], count: int) -> dict[str, _Values]:
@@ -256,7 +261,7 @@ def _are_windows(windows: Any) -> bool:
     return True
 
 
-def _clip_scores(saliency: Any) -> tuple[float, ...] | None:
+def _clip_scores(saliency: Any) -> _Values | None:
     """Scores of clips, None unless there are some and all are finite numbers."""
     if not isinstance(saliency, list | tuple) or not saliency:
         return None
@@ -264,7 +269,7 @@ def _clip_scores(saliency: Any) -> tuple[float, ...] | None:
         array = np.asarray(saliency, dtype=np.float64)
     except (TypeError, ValueError):
         return None
-    return tuple(array.tolist()) if array.ndim == 1 and np.isfinite(array).all() else None
+    return array if array.ndim == 1 and np.isfinite(array).all() else None
 
 
 def _strict(read: _Read) -> list[Mean]:
