@@ -341,15 +341,15 @@ class _Measured:
             return
         for name, values in self.values.items():
             low, high = bounds(100 * draws.means(values))
-            yield _Number(name, 100 * float(values.mean()), low, high)
+            yield _Number(name, 100 * float(values.mean()), low=low, high=high)
         value = 100 * bleu(self.counts.sum(axis=0)[None])[0]
         # Means of a draw times the rows are its sums, which BLEU adds its small constants to.
         drawn = 100 * bleu(len(self.counts) * draws.means(self.counts))
         for place, name in enumerate(blues):
             low, high = bounds(drawn[:, place])
-            yield _Number(name, float(value[place]), low, high, note=_CORPUS)
+            yield _Number(name, float(value[place]), low=low, high=high, note=_CORPUS)
         if self.meteor is not None:
-            yield _Number("METEOR", 100 * self.meteor, f"METEOR 1.5 by its Java program, {_CORPUS}")
+            yield _Number("METEOR", 100 * self.meteor, note=f"METEOR 1.5 by its Java program, {_CORPUS}")
 
 
 _CORPUS = "of all rows at once, not a mean of rows"
