@@ -359,10 +359,12 @@ def _numbers(found: Sequence[Mapping[str, Any]]) -> Table:
     for name, both in of_name.items():
         cells: list[Text] = []
         for legacy in (False, True):
-            one = both.get(legacy)
-            value = Text(_number(one["value"], one["unit"]) if one else "", _QUIET if legacy else _TITLE)
-            interval = [] if legacy else [Text(_interval(one["low"], one["high"], one["unit"]) if one else "", _QUIET)]
-            cells += [value, *interval, Text(str(one["n"]) if one else "", _QUIET)]
+            there = both.get(legacy)
+            value = Text(_number(there["value"], there["unit"]) if there else "", _QUIET if legacy else _TITLE)
+            interval = (
+                [] if legacy else [Text(_interval(there["low"], there["high"], there["unit"]) if there else "", _QUIET)]
+            )
+            cells += [value, *interval, Text(str(there["n"]) if there else "", _QUIET)]
         note = (both.get(False) or both[True])["note"]
         table.add_row(Text(plain(name)), *cells, Text(plain(note), _QUIET))
     return table

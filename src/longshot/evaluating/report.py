@@ -13,6 +13,7 @@ import hashlib
 import json
 import math
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from html import escape
 from importlib.resources import files
@@ -286,8 +287,16 @@ def _figure(scores: Sequence[Mapping[str, Any]], key: str, name: str) -> str:
                 found.setdefault(one["group"][key], [None] * len(scores))[place] = one
     return (
         f"<figure><figcaption><b>{_text(name)}</b></figcaption>"
-        f"{_plot({'all': whole, **found}, f'{name} by {key}')}</figure>"
+        f"{_plot({'all': whole, **_in_order(found)}, f'{name} by {key}')}</figure>"
     )
+
+
+def _in_order(found: Mapping[str, Any]) -> dict[str, Any]:
+    """Names that all begin with a number by that number, others as they came."""
+    leading = {name: re.match(r"[<>≥≤]?\s*(\d+)", name) for name in found}
+    if not all(leading.values()):
+        return dict(found)
+    return dict(sorted(found.items(), key=lambda pair: int(match[1]) if (match := leading[pair[0]]) else 0))
 
 
 def _plot(rows: Mapping[str, Sequence[Mapping[str, Any] | None]], title: str) -> str:
@@ -311,7 +320,7 @@ def _plot(rows: Mapping[str, Sequence[Mapping[str, Any] | None]], title: str) ->
         parts.append(f'<text class="quiet" x="{x(tick)}" y="{height - 5}" text-anchor="middle">{tick:g}</text>')
     for number, (name, ones) in enumerate(rows.items()):
         middle = _TOP + _ROW * (number + 0.5)
-        short = name if len(name) <= 18 else name[:17] + "…"
+        short = name if len(name) <= 17 else name[:16] + "…"
         parts.append(
             f'<text x="{_LABEL - 8}" y="{middle + 4:.1f}" text-anchor="end"><title>{_text(name)}</title>'
             f"{_text(short)}</text>"
