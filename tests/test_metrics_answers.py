@@ -63,6 +63,9 @@ READ = {
         "the answer would be B.": 1,
         "I choose B": 1,
         "B is correct": 1,
+        "A is the answer": 0,
+        "The answer to the question is A.": 0,
+        "**Answer:** B": 1,
         "Answer: A. Wait. Final answer: B": 1,
     },
     "wrapped": {
@@ -108,6 +111,8 @@ UNREAD = (
     "3 men",
     "dog",
     "<error>",
+    "The answer is B or C",
+    "<think>Perhaps B, or",
 )
 
 

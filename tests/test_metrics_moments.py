@@ -100,6 +100,8 @@ READ = {
     # Ranges.
     "12 - 20 seconds": [[12, 20]],
     "12–20": [[12, 20]],
+    "12 - 20 in the video": [[12, 20]],
+    "It is between 12 and 20.": [[12, 20]],
     "12 --> 20": [[12, 20]],
     "0:12-0:20": [[12, 20]],
     "from 12s to 20s": [[12, 20]],
@@ -137,6 +139,10 @@ UNREAD = (
     "[[151, 300]]",
     "[[a, b]]",
     "The video shows nothing of the kind.",
+    "at 12 seconds and 20 seconds",
+    "A 3-5 year old child waves.",
+    "2 and 3 people",
+    "<think>Perhaps [[12, 20]], or",
 )
 
 

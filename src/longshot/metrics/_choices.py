@@ -29,6 +29,7 @@ LETTERS = string.ascii_uppercase
 """The letters of options, in order."""
 
 _THOUGHT = re.compile(r"^.*</think(?:ing)?>", re.DOTALL | re.IGNORECASE)
+_UNFINISHED = re.compile(r"<think(?:ing)?>.*$", re.DOTALL | re.IGNORECASE)
 _ANSWER = re.compile(r"<answer>(.*?)(?:</answer>|$)", re.DOTALL | re.IGNORECASE)
 _BOXED = re.compile(r"\\boxed\s*\{\s*(?:\\text\s*\{)?([^{}]*)\}+")
 _MARKUP = re.compile(r"[*`$]|</?\w+>")
@@ -48,7 +49,7 @@ _ANNOUNCED = re.compile(
 )
 _CONFIRMED = re.compile(
     r"(?<![\w'])(?P<open>[(\[]?)(?P<name>[A-Z])(?P<close>[)\]]?)\s+(?:is|seems|appears|would\s+be)\s+"
-    r"(?:to\s+be\s+)?(?:the\s+)?(?:most\s+)?(?:best|right|correct|true|accurate)\b"
+    r"(?:to\s+be\s+)?(?:the\s+)?(?:most\s+)?(?:best|right|correct|true|accurate|answer)\b"
 )
 _BRACKETED = re.compile(r"[(\[]\s*(?P<name>[A-Za-z])\s*[)\]]")
 _ALONE = re.compile(r"(?<![\w'’.-])(?P<name>[A-Z])(?=[\s.,;:!?)]|$)(?!['’]|\.\w)")
@@ -98,7 +99,7 @@ _Named = set[int | None]
 
 def _plain(text: str) -> str:
     """The reply without thoughts, tags, boxes and Markdown marks."""
-    text = _THOUGHT.sub("", text[-_LONGEST:])
+    text = _UNFINISHED.sub("", _THOUGHT.sub("", text)[-_LONGEST:])
     for wrapped in (_ANSWER, _BOXED):
         inside = wrapped.findall(text)
         if inside:

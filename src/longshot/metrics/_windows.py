@@ -45,12 +45,16 @@ _FIELDS = re.compile(
     re.IGNORECASE,
 )
 _RANGES = re.compile(
-    rf"(?<![\d.:%-])(?P<start>{_TIME}){_QUOTES}{_BETWEEN}{_QUOTES}(?P<end>{_TIME})(?![\d:])", re.IGNORECASE
+    rf"(?<![\d.:%-])(?P<start>{_TIME}){_QUOTES}(?P<to>{_BETWEEN}){_QUOTES}(?P<end>{_TIME})(?![\d:])", re.IGNORECASE
 )
+_BEFORE_AND = re.compile(r"\bbetween\s+(?:the\s+)?(?:seconds?\s+)?$", re.IGNORECASE)
+# What may follow a range of bare numbers: "12 - 20 in the video", but not "3-5 year old".
+_ENDED = re.compile(r"\s*(?:$|[.,;:!?)\]}\"']|(?:in|of|and|or|where|when|while|during|as|within)\b)", re.IGNORECASE)
 _PAIR = re.compile(rf"\s*(?P<start>{_TIME})(?:\s*[,;]\s*|\s+)(?P<end>{_TIME})[\s,;.]*", re.IGNORECASE)
 _ASIDE = re.compile(r"\([^()]{0,80}\)")
 _NOWHERE = re.compile(r"\[\s*(?:\[\s*\]\s*)?\]|\{\s*\}|none|null", re.IGNORECASE)
 _THOUGHT = re.compile(r"^.*</think(?:ing)?>", re.DOTALL | re.IGNORECASE)
+_UNFINISHED = re.compile(r"<think(?:ing)?>.*$", re.DOTALL | re.IGNORECASE)
 _ANSWER = re.compile(r"<answer>(.*?)(?:</answer>|$)", re.DOTALL | re.IGNORECASE)
 _FENCE = re.compile(r"```\w*")
 
@@ -83,7 +87,7 @@ def read_windows(text: str, *, duration: float) -> list[list[float]]:
 
 def _plain(text: str) -> str:
     """The reply without the thoughts before it, tags and fences around it."""
-    text = _THOUGHT.sub("", text)
+    text = _UNFINISHED.sub("", _THOUGHT.sub("", text))
     inside = _ANSWER.search(text)
     return _FENCE.sub(" ", inside[1] if inside else text).replace("*", "").strip()
 
@@ -129,10 +133,18 @@ def _fields(text: str, duration: float) -> Iterator[_Window]:
 
 def _ranges(text: str, duration: float) -> Iterator[_Window]:
     # "From 12 seconds (0:12) to 20 seconds (0:20)" says everything twice.
-    found = list(_RANGES.finditer(text)) or list(_RANGES.finditer(_ASIDE.sub(" ", text)))
+    found = _ranges_in(text) or _ranges_in(_ASIDE.sub(" ", text))
     timed = [match for match in found if _written_as_time(match["start"]) or _written_as_time(match["end"])]
-    for match in timed or found:
+    for match in timed or (match for match in found if _ENDED.match(match.string, match.end())):
         yield *_both(match["start"], match["end"], duration), None
+
+
+def _ranges_in(text: str) -> list[re.Match[str]]:
+    """Two times with a word or a mark between them; with "and" only after "between", as "12 s and 20 s" are two."""
+    matches = _RANGES.finditer(text)
+    return [
+        m for m in matches if m["to"].lower() != "and" or _BEFORE_AND.search(text, max(0, m.start() - 40), m.start())
+    ]
 
 
 def _written_as_time(time: str) -> bool:
