@@ -26,6 +26,7 @@ from longshot.errors import FormatError, LongshotError, UsageError
 from longshot.items import KINDS, Benchmark
 
 SHELF = Path(longshot.benchmarks.__file__).parent
+DOCS = SHELF.parents[2] / "docs" / "evaluate-benchmarks.md"
 SAMPLES = Path(__file__).parent / "benchmark_samples"
 NAMES = sorted(set(registry.choices("benchmarks")) - {"own"})
 DEMOS = [name for name in NAMES if name.startswith("demo_")]
@@ -55,10 +56,18 @@ def variants(name: str) -> list[dict[str, Any]]:
     return [{}, *({key: value} for key, values in allowed.items() for value in values[1:] if type(value) is not type)]
 
 
+@pytest.fixture(scope="session")
+def demos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One folder for the videos of all demos, which are made once."""
+    return tmp_path_factory.mktemp("demos")
+
+
 @pytest.fixture
-def copy(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
-    """The samples of the benchmark that the test is about, to be spoilt."""
+def copy(tmp_path: Path, demos: Path, request: pytest.FixtureRequest) -> Path:
+    """The samples of the benchmark that the test is about, to be spoilt; the shared folder for a demo."""
     name = request.getfixturevalue("name")
+    if name in DEMOS:
+        return demos
     folder = tmp_path / "data"
     if (SAMPLES / name).is_dir():
         shutil.copytree(SAMPLES / name, folder)
@@ -78,6 +87,16 @@ def test_it_introduces_itself(name: str) -> None:
     assert re.search(r"\b20[012]\d\b", text) or name in DEMOS, "a citation has a year"
     assert re.search(r"^ {4}[^\s].*(\{|,|##|\t)", text, re.MULTILINE), "a sample row"
     assert registry.module("benchmarks", name).KIND in KINDS
+
+
+@pytest.mark.parametrize("name", [*NAMES, "own"])
+def test_it_stands_in_the_table_of_the_docs(name: str) -> None:
+    head = f"| `{name.replace('_', '-')}` |"
+    rows = [row for row in DOCS.read_text(encoding="utf-8").splitlines() if row.startswith(head)]
+    rows = [row for row in rows if row.count("|") == 7]
+    assert len(rows) == 1
+    allowed = getattr(registry.module("benchmarks", name), "OPTIONS", {})
+    assert [option for option in allowed if f"`{option}=" not in rows[0]] == []
 
 
 @pytest.mark.parametrize("name", OFFICIAL)
