@@ -588,6 +588,15 @@ def test_a_cross_encoder_end_to_end(tmp_path: Path) -> None:
     save_file(held, sure / "model.safetensors", {"format": "pt"})
     with pytest.raises(ModelError, match=r"1 weights are missing \(classifier.weight\)"):
         registry.module("judges", "nli").load(str(sure))
+    # An older file's names of layer norms.
+    older = cross_encoder(tmp_path / "older", ("neutral", "contradiction", "entailment"))
+    held = load_file(older / "model.safetensors")
+    renamed = {key.replace("LayerNorm.weight", "LayerNorm.gamma"): value for key, value in held.items()}
+    assert renamed.keys() != held.keys()
+    save_file(renamed, older / "model.safetensors", {"format": "pt"})
+    again = registry.module("judges", "nli").load(str(older), of="facts")._scorer
+    np.testing.assert_allclose(again.probabilities(pairs), scorer.probabilities(pairs), atol=1e-6)
+
     pickled = cross_encoder(tmp_path / "pickled", ("neutral", "contradiction", "entailment"))
     (pickled / "model.safetensors").rename(pickled / "pytorch_model.bin")
     with pytest.raises(ModelError, match="pickle"):

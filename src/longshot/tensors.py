@@ -1,6 +1,6 @@
 """What every engine that runs on PyTorch shares: where weights go, how they are loaded, what to do when memory ends.
 
-Only files on the shelves `chat_models` and `encoders` open this module; it imports torch.
+Only files on the shelves `chat_models`, `encoders` and `judges` open this module; it imports torch.
 """
 
 from __future__ import annotations

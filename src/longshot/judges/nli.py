@@ -15,6 +15,7 @@ import numpy as np
 import sentence_transformers
 import torch
 from numpy.typing import NDArray
+from transformers import AutoModelForSequenceClassification
 
 from longshot import checkpoints
 from longshot.checkpoints import Checkpoint
@@ -24,7 +25,8 @@ from longshot.items import Row, Verdict
 from longshot.journal import State
 from longshot.judges._clauses import clauses_of, is_static, sentences_of
 from longshot.judges._facts import LABELS, gold_of, part_of_verdict, reference_of, unique
-from longshot.tensors import account, device_of, dtype_of
+from longshot.tensors import device_of, dtype_of
+from longshot.tensors import load as load_weights
 
 NEEDS = ("torch", "transformers", "sentence_transformers")
 EXTRA = "encoders"
@@ -194,10 +196,9 @@ def _opened(checkpoint: Checkpoint, loading: Loading) -> Any:
         raise ModelError(checkpoint.name, f"cannot be loaded: {said[:300] or type(error).__name__}") from error
     held, inner = checkpoint.tensors(), model.model
     tied = set(getattr(inner, "all_tied_weights_keys", ()) or ())
-    # Missing ones would be random, and the verdicts too.
-    account(
-        checkpoint.name, {"missing_keys": [key for key in inner.state_dict() if key not in held and key not in tied]}
-    )
+    if any(key not in held and key not in tied for key in inner.state_dict()):
+        # Names of older files change as they are read; what is truly missing would be random, and is refused here.
+        load_weights(AutoModelForSequenceClassification, checkpoint, loading)
     return model.eval().requires_grad_(False)
 
 
