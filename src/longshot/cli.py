@@ -802,7 +802,7 @@ def _list(
         str | None,
         typer.Argument(
             metavar="SHELF",
-            help="Only this: segmenters, transcribers, readers, describers, chat_models, encoders, formats.",
+            help="Only this: segmenters, transcribers, readers, describers, chat_models, encoders, judges, benchmarks, formats.",
             show_default=False,
         ),
     ] = None,
