@@ -80,6 +80,14 @@ def open_question(
     return record, Item(id, video, ask, {"answers": list(answers)}, span, (), told)
 
 
+def options_of(record: Record, name: str) -> list[str]:
+    """The options that a field lists, in order; whole numbers are taken for the text of them. None may be empty."""
+    value = record.value(name)
+    if not isinstance(value, list) or not all(isinstance(one, (str, int)) and str(one).strip() for one in value):
+        raise record.wrong(f"{name!r} is a list of texts, none of them empty, got {shown(value)}")
+    return [str(one).strip() for one in value]
+
+
 def plain_options(options: Sequence[str]) -> list[str]:
     """Options without the letters that stand before them: ["A. red", "B. blue"] are red and blue.
 

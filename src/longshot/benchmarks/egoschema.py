@@ -28,6 +28,7 @@ from longshot.benchmarks._questions import (
     Made,
     choice,
     lettered,
+    options_of,
     plain_options,
     read_questions,
     tarsier_choice,
@@ -92,7 +93,7 @@ def _official(records: list[Record], path: Path) -> Iterator[Made]:
 
 
 def _listed(record: Record) -> Made:
-    options = plain_options(record.texts("option"))
+    options = plain_options(options_of(record, "option"))
     answer = record.text("answer")
     return choice(
         record,

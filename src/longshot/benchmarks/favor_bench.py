@@ -21,7 +21,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from longshot.benchmarks._questions import READABLE_ONLY, Made, choice, read_questions, tarsier_choice, worded
+from longshot.benchmarks._questions import (
+    READABLE_ONLY,
+    Made,
+    choice,
+    options_of,
+    read_questions,
+    tarsier_choice,
+    worded,
+)
 from longshot.benchmarks._reading import Record, choose, find_file, fingerprint, unique_items
 from longshot.benchmarks._texts import name_of
 from longshot.items import Benchmark
@@ -63,7 +71,7 @@ def _made(path: Path) -> Iterator[Made]:
 
 
 def _item(record: Record, id: str, video: str) -> Made:
-    task, options = record.text("task_type"), record.texts("options")
+    task, options = record.text("task_type"), options_of(record, "options")
     if task not in TASKS:
         raise record.wrong(f"'task_type' is one of {' '.join(TASKS)}, got {task!r}")
     return choice(

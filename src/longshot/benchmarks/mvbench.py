@@ -25,7 +25,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from longshot.benchmarks._questions import READABLE_ONLY, Made, choice, read_questions, span_of, tarsier_choice, worded
+from longshot.benchmarks._questions import (
+    READABLE_ONLY,
+    Made,
+    choice,
+    options_of,
+    read_questions,
+    span_of,
+    tarsier_choice,
+    worded,
+)
 from longshot.benchmarks._reading import Record, choose, find_file, fingerprint, unique_items
 from longshot.items import Benchmark
 from longshot.sampling import Sampler
@@ -89,7 +98,7 @@ def _item(record: Record, task: str, number: int, cut: bool) -> Made:
     if task not in TASKS:
         raise record.wrong(f"a file of MVBench is named after its task ({', '.join(TASKS)}), got {task!r}")
     official, segments = TASKS[task]
-    options = record.texts("candidates")
+    options = options_of(record, "candidates")
     span = span_of(record)
     return choice(
         record,

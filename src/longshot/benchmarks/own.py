@@ -47,7 +47,7 @@ from string import Template
 from typing import Any
 
 from longshot import registry
-from longshot.benchmarks._questions import choice, lettered, rated, span_of, windows_of, worded
+from longshot.benchmarks._questions import choice, lettered, options_of, rated, span_of, windows_of, worded
 from longshot.benchmarks._reading import (
     Record,
     choose,
@@ -217,7 +217,7 @@ def _item(record: Record, kind: str, number: str, groups: dict[str, str]) -> Ite
     ask = record.text("ask", "") if kind == "caption" else record.text(_ASKED.get(kind, "question"))
     id = record.text("id", number)
     if kind == "mc-qa":
-        options = _filled(record, "options")
+        options = options_of(record, "options")
         right = _right(record, options)
         return choice(record, id=id, video=video, ask=ask, options=options, right=right, span=span, groups=groups)[1]
     return Item(id, video, ask, _gold(record, kind, gallery_id(video, span)), span, (), groups)

@@ -3,8 +3,10 @@
 Lei, Berg, Bansal: Detecting Moments and Highlights in Videos via Natural Language Queries. NeurIPS 2021. Licence: CC
 BY-NC-SA 4.0 (annotations); the videos are YouTube's, some are gone.
 
-    source      github.com/jayleicn/moment_detr, folder data/: highlight_{train,val,test}_release.jsonl.
-    revision    the release of 2021; the labels of test came out in March 2026, files from before have none.
+    source      github.com/jayleicn/moment_detr, folder data/: highlight_{train,val}_release.jsonl and
+                highlight_test_with_gt.jsonl.
+    revision    the release of 2021; the labels of test came out in March 2026, highlight_test_release.jsonl from
+                before has none.
     counts      train 7,218 queries of 7,100 clips of video, val 1,550 of 1,519 (read unless `split` says otherwise),
                 test 1,542 of 1,529; 1.8 windows a query, at most 25.
 
@@ -29,7 +31,11 @@ from longshot.sampling import Sampler
 
 KIND = "moments"
 LEGACY = "R1 by the first window of the list and mAP by scores, with two formulas of IoU (standalone_eval)"
-_SPLITS = {split: (f"highlight_{split}_release.jsonl",) for split in ("val", "test", "train")}
+_SPLITS = {
+    "val": ("highlight_val_release.jsonl", "data/highlight_val_release.jsonl"),
+    "test": ("highlight_test_with_gt.jsonl", "data/highlight_test_with_gt.jsonl"),
+    "train": ("highlight_train_release.jsonl", "data/highlight_train_release.jsonl"),
+}
 OPTIONS = {"split": tuple(_SPLITS)}
 _FIELDS = ("qid", "query", "vid", "duration", "relevant_windows", "relevant_clip_ids", "saliency_scores")
 
@@ -56,7 +62,7 @@ def _item(record: Record) -> Item:
     if duration <= 0:
         raise record.wrong(f"'duration' is seconds above 0, got {duration:g}")
     if "relevant_windows" not in record:
-        raise record.wrong("no field 'relevant_windows'; the labels of test came out in March 2026, fetch that file")
+        raise record.wrong("no field 'relevant_windows'; the labels of test are in highlight_test_with_gt.jsonl")
     gold: dict[str, Any] = {"windows": windows_of(record, "relevant_windows"), "duration": duration}
     if not gold["windows"]:
         raise record.wrong("'relevant_windows' is empty; a query has at least one window")

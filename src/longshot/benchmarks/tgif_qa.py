@@ -17,7 +17,8 @@ Option `task`: "frameqa" (open, the one that chat models are measured on; types 
 location), "count" (open, a number of times), "action" and "transition" (a choice of a1 to a5, `answer` counts from 0).
 CAUTION: `split` is test unless it says train or total. Counting is judged right or wrong here, where the authors take
 the mean squared difference. Open answers are judged by `answers`. Tarsier's TGIF-QA-test.jsonl (frameqa) is read as
-well. Ids are the task and the column key: "frameqa/25889". Frames: 8 from the first to the last, as Tarsier v1 looks.
+well. Ids are the task and the column vid_id: "frameqa/FRAMEQA3", with "#2" where one stands again. Frames: 8 from the
+first to the last, as Tarsier v1 looks.
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ from longshot.benchmarks._reading import (
     read_text,
     unique_items,
 )
+from longshot.benchmarks._texts import numbered
 from longshot.errors import FormatError
 from longshot.items import Benchmark
 from longshot.sampling import Sampler
@@ -71,7 +73,7 @@ def load(data: Path, **options: Any) -> Benchmark:
         kind="open-qa" if task in _OPEN else "mc-qa",
         measure="answers",
         judge="answers" if task in _OPEN else "",
-        items=unique_items(_item(record, task, number) for number, record in enumerate(_records(path, task))),
+        items=unique_items(numbered(_item(record, task, number) for number, record in enumerate(_records(path, task)))),
         fingerprint=fingerprint(path),
         sampler=Sampler("endpoints", count=8),
         legacy=JUDGED_ONLY if task in _OPEN else READABLE_ONLY,
@@ -98,8 +100,8 @@ def _records(path: Path, task: str) -> list[Record]:
 def _item(record: Record, task: str, number: int) -> Made:
     if is_tarsier(record):
         return tarsier_answer(record)
-    # `key` is unique in a file; files without it, such as those that people cut, are numbered.
-    id, video, ask = f"{task}/{record.text('key', str(number))}", record.text("gif_name"), record.text("question")
+    # `vid_id` is the question's own number and `key` the picture's; files that people cut may have neither.
+    id, video, ask = f"{task}/{record.text('vid_id', str(number))}", record.text("gif_name"), record.text("question")
     if task not in _OPEN:
         options = [record.text(name) for name in _OPTIONS]
         right = record.whole("answer")

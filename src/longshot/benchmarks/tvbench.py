@@ -23,7 +23,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from longshot.benchmarks._questions import READABLE_ONLY, Made, choice, read_questions, span_of, tarsier_choice, worded
+from longshot.benchmarks._questions import (
+    READABLE_ONLY,
+    Made,
+    choice,
+    options_of,
+    read_questions,
+    span_of,
+    tarsier_choice,
+    worded,
+)
 from longshot.benchmarks._reading import Record, choose, find_file, fingerprint, unique_items
 from longshot.items import Benchmark
 from longshot.sampling import Sampler
@@ -75,7 +84,7 @@ def _items(path: Path) -> Iterator[Made]:
 def _item(record: Record, task: str, number: int) -> Made:
     if task not in TASKS:
         raise record.wrong(f"a file of TVBench is named after its task ({', '.join(TASKS)}), got {task!r}")
-    options = record.texts("candidates")
+    options = options_of(record, "candidates")
     return choice(
         record,
         id=f"{task}/{number}",

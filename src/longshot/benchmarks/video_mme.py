@@ -29,6 +29,7 @@ from longshot.benchmarks._questions import (
     Made,
     choice,
     lettered,
+    options_of,
     plain_options,
     read_questions,
     tarsier_choice,
@@ -94,7 +95,7 @@ def _made(path: Path) -> Iterator[Made]:
 
 
 def _item(video: Record, record: Record) -> Made:
-    options = plain_options(record.texts("options"))
+    options = plain_options(options_of(record, "options"))
     return choice(
         record,
         id=record.text("question_id"),
