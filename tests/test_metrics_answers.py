@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -155,6 +157,13 @@ def test_a_longer_option_hides_the_shorter_one_in_it() -> None:
 def test_every_way_of_naming_an_option_is_read(option: str, form: str) -> None:
     place = OPTIONS.index(option)
     assert read_choice(form.format(LETTERS[place], option), OPTIONS) == place
+
+
+@pytest.mark.parametrize("piece", ["A or ", "(A", "answer is ", "A, ", "a dog ", "not ", "<think>", "\\boxed{", "1 "])
+def test_a_model_that_repeats_itself_is_read_in_no_time(piece: str) -> None:
+    began = time.perf_counter()
+    read_choice(piece * (40_000 // len(piece)), OPTIONS)
+    assert time.perf_counter() - began < 5
 
 
 @given(st.text(max_size=200), st.lists(st.text(max_size=12), max_size=5))

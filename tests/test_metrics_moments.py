@@ -4,7 +4,9 @@ import importlib.util
 import json
 import math
 import sys
+import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -165,6 +167,14 @@ def test_scores_of_windows_count_if_every_window_has_one() -> None:
     assert read_windows("[[12, 20, 0.5], [30, 40]]", duration=150.0) == [[12, 20, 1.0], [30, 40, 0.5]]
     said = '[{"start": 1, "end": 2, "score": 0.25}]'
     assert read_windows(said, duration=150.0) == [[1, 2, 0.25]]
+
+
+@pytest.mark.parametrize("piece", ["1 ", "[", "(1,", "1 - ", "1 min ", "1:", "start ", "start 1 ", "9", " "])
+def test_a_model_that_repeats_itself_is_read_in_no_time(piece: str) -> None:
+    began = time.perf_counter()
+    with suppress(NoWindows):
+        read_windows(piece * (40_000 // len(piece)), duration=9.0)
+    assert time.perf_counter() - began < 5
 
 
 @given(st.text(alphabet="0123456789[](){},.:-% \nstoand\"'mh", max_size=120), st.floats(0.5, 1e5))

@@ -120,24 +120,35 @@ def _place(name: str, texts: Sequence[str]) -> int | None:
 
 def _named(match: re.Match[str], said: str, texts: Sequence[str]) -> _Named | None:
     """The options that a name, and those joined to it by "or", "and", stand for; None if it is no name after all."""
+    chain = [match]
+    while len(chain) < len(LETTERS) and (joined := _joined(chain[-1], said)) is not None:
+        chain.append(joined)
+    while chain:
+        last = _single(chain.pop(), said, texts)
+        if last is not None:
+            return last | {_place(one["name"], texts) for one in chain}
+    return None
+
+
+def _joined(match: re.Match[str], said: str) -> re.Match[str] | None:
+    """The name that is joined to this one."""
+    joined = _JOINED.match(said, match.end("name") + len(match["close"].rstrip(" ,")))
+    return joined if joined and (joined["name"].isupper() or joined["open"] or match["open"]) else None
+
+
+def _single(match: re.Match[str], said: str, texts: Sequence[str]) -> _Named | None:
+    """The option that a name stands for, and the one whose text follows it; None if it is no name after all."""
     name = match["name"]
     if name.isdecimal() and any(text[:1].isdecimal() for text in texts):
         return None
     place = _place(name, texts)
     rest = said[match.end() :]
     bare = not match["open"] and not match["close"].strip() and bool(rest.strip()) and not match["close"].endswith("\n")
-    joined = _JOINED.match(said, match.end("name") + len(match["close"].rstrip(" ,")))
-    if joined is not None and (joined["name"].isupper() or joined["open"] or match["open"]):
-        more = _named(joined, said, texts)
-        if more is not None:
-            return {place} | more
     told = _option_at(rest, texts)
-    if bare and (name in "aI" or not name.isupper() or name == "A") and (place is None or told != place):
+    if bare and (name in "AI" or not name.isupper()) and (place is None or told != place):
         # A word of the sentence: "A man runs", "I think", "3 men".
         return None
-    if told is not None and place is not None and told != place:
-        return {place, told}
-    return {place}
+    return {place} if told is None or place is None else {place, told}
 
 
 def _option_at(rest: str, texts: Sequence[str]) -> int | None:
