@@ -802,7 +802,7 @@ def _list(
         str | None,
         typer.Argument(
             metavar="SHELF",
-            help="Only this: segmenters, transcribers, readers, describers, chat_models, encoders, judges, benchmarks, formats.",
+            help="Only this shelf: segmenters, chat_models, encoders, benchmarks and so on.",
             show_default=False,
         ),
     ] = None,
