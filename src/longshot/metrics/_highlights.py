@@ -33,6 +33,9 @@ class Rated:
     @classmethod
     def of(cls, golds: Sequence[Mapping[str, Any]], ids: Sequence[str]) -> Rated:
         """From gold values with "duration", "clips" and "ratings". Raises UsageError naming the item."""
+        for gold, id in zip(golds, ids, strict=True):
+            if not {"duration", "clips"} <= gold.keys():
+                raise UsageError(f"item {id!r}: gold['ratings'] needs gold['clips'] and gold['duration'] beside it")
         # A rated clip beyond the last whole one (odd durations) is a clip, too; the official script stops at it.
         clips = np.array(
             [max(int(gold["duration"] / CLIP), max(gold["clips"], default=-1) + 1) for gold in golds], dtype=np.int64

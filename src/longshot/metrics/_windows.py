@@ -15,7 +15,8 @@ The grammar. Of these forms the first that is found anywhere in the reply counts
 
 A time is seconds (12, 12.5, 12 s), a clock (0:12, 1:02:03.5), minutes and seconds (1 min 20 s), or a part of the
 duration (8%). In a range the unit of the second time goes for a first one that has none. If some ranges are written as
-times (with a unit or a clock) the others are taken for something else ("3 to 4 people").
+times (with a unit or a clock) the others are taken for something else ("3 to 4 people"), and so is one of bare numbers
+that another word follows ("a 3-5 year old"). "and" makes a range only after "between".
 """
 
 from __future__ import annotations

@@ -239,9 +239,10 @@ def _right(golds: Sequence[Mapping[str, Any]], ids: Sequence[str]) -> Ragged:
                 f"item {id!r}: gold['windows'] must be [[start, end], ...], got {gold.get('windows')!r:.60}"
             )
     right = Ragged.of([[window[:2] for window in gold["windows"]] for gold in golds])
-    if not right.proper.all():
-        id = ids[int(right.query[~right.proper][0])]
-        raise UsageError(f"item {id!r}: a right window must be finite and end after its start")
+    fine = np.isfinite(right.start) & np.isfinite(right.end) & (right.end >= right.start)
+    if not fine.all():
+        id = ids[int(right.query[~fine][0])]
+        raise UsageError(f"item {id!r}: a right window must be finite and not end before its start")
     return right
 
 
