@@ -29,7 +29,8 @@ BLOCK = 4096
 TIED = 1e-12
 _TIED_DUAL = 1e-9
 _TEXTS = 2048  # of a tile
-_ROWS = 256  # of a tile, compared at once: they stay in the cache of a core
+_ROWS = 128  # of a tile, compared at once
+_FEW = 64  # one in so many is looked at by itself
 _PAIRS = 1024  # multiplied in float64 at once
 _UNIT = 2.0**-24  # half a step of float32 at 1
 _LANES = 128  # words of eight truth values whose sum has no carry between bytes
@@ -323,31 +324,37 @@ class _Chunk:
         values = self.scores[first : last + 1] if in_order else self.scores[rows]
         if self.bias.any():
             values = values - self.bias.astype(np.float32)
-        level = side.level[self.pairs]
+        least = (side.level[self.pairs] - slack).astype(np.float32)
+        left = np.flatnonzero(values.max(axis=1) >= least)  # of good models few: the best of a tile is far behind
+        if not len(left):
+            return
+        values, least, pairs, rows = values[left], least[left, None], self.pairs.start + left, rows[left]
+        level = side.level[pairs]
+        sure = (level + slack).astype(np.float32)
         width = values.shape[1]
         padded = -(-width // (8 * _LANES)) * 8 * _LANES
-        above = np.zeros((len(rows), padded), bool)
-        near = np.zeros((len(rows), padded), bool)
-        np.greater(values, (level + slack).astype(np.float32)[:, None], out=above[:, :width])
-        np.greater_equal(values, (level - slack).astype(np.float32)[:, None], out=near[:, :width])
-        near ^= above
-        side.greater[self.pairs] += _trues(above)
-        places = np.flatnonzero(near)
-        if len(places):
-            self._again(*np.divmod(places, padded), level, tied)
-
-    def _again(self, i: Counts, j: Counts, level: Numbers, tied: float) -> None:
-        """Decide in float64 what float32 cannot: whether the others j come before what the pairs i ask for."""
-        if (
-            len(i) > len(level) * len(self.others) // 16
-        ):  # a model that finds everything alike: the whole product is cheaper
-            all_of_them = self.own[self.rows].astype(np.float64) @ self.others.astype(np.float64).T
-            exact = all_of_them[i, j]
+        near = np.zeros((len(left), padded), bool)
+        np.greater_equal(values, least, out=near[:, :width])
+        if int(_trues(near).sum()) <= near.size // _FEW:
+            i, j = np.divmod(np.flatnonzero(near), padded)
+            above = values[i, j] > sure[i]
+            side.greater[pairs] += np.bincount(i[above], minlength=len(left))
+            i, j = i[~above], j[~above]
         else:
-            exact = _dots(self.own, self.rows[i], self.others, j)
+            surely = np.zeros_like(near)
+            np.greater(values, sure[:, None], out=surely[:, :width])
+            side.greater[pairs] += _trues(surely)
+            i, j = np.divmod(np.flatnonzero(near ^ surely), padded)
+        if not len(i):
+            return
+        # What float32 cannot tell.
+        if len(i) > len(left) * width // 16:  # a model that finds everything alike: the whole product is cheaper
+            exact = (self.own[rows].astype(np.float64) @ self.others.astype(np.float64).T)[i, j]
+        else:
+            exact = _dots(self.own, rows[i], self.others, j)
         away = exact - self.bias[j] - level[i]
-        self.side.greater[self.pairs] += np.bincount(i[away > tied], minlength=len(level))
-        self.side.same[self.pairs] += np.bincount(i[np.abs(away) <= tied], minlength=len(level))
+        side.greater[pairs] += np.bincount(i[away > tied], minlength=len(left))
+        side.same[pairs] += np.bincount(i[np.abs(away) <= tied], minlength=len(left))
 
 
 def _trues(table: NDArray[np.bool_]) -> Counts:
