@@ -17,6 +17,7 @@ to a known one that is absent that it must be a slip: gold would be lost unseen.
 from __future__ import annotations
 
 import csv
+import functools
 import gzip
 import hashlib
 import io
@@ -258,15 +259,21 @@ def object_of(value: Any, where: str) -> Record:
 
 def check_names(record: Record, known: Sequence[str], *, strict: bool = False) -> None:
     """Raise FormatError for a field whose name is nearly one of `known` that is absent; of any other if `strict`."""
-    absent = [name for name in known if name not in record.fields]
+    absent = tuple(name for name in known if name not in record.fields)
     for name in record.fields:
         if name in known:
             continue
-        close = nearest(name, absent, cutoff=0.8)
-        if close:
-            raise record.wrong(f"no field {name!r} is known; is it {close[0]!r}?")
+        meant = _meant(name, absent)
+        if meant:
+            raise record.wrong(f"no field {name!r} is known; is it {meant!r}?")
         if strict:
             raise record.wrong(f"no field {name!r} is known: there are {', '.join(known)}")
+
+
+@functools.cache  # records of one file have the same names
+def _meant(name: str, absent: tuple[str, ...]) -> str:
+    """The absent name that this one is nearly, "" for none."""
+    return next(iter(nearest(name, absent, cutoff=0.8)), "")
 
 
 def unique_items(made: Iterable[tuple[Record, Item]]) -> tuple[Item, ...]:

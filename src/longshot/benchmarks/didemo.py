@@ -22,7 +22,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from longshot.benchmarks._reading import choose, find_file, fingerprint, read_records, unique_items
+from longshot.benchmarks._reading import check_names, choose, find_file, fingerprint, read_records, unique_items
 from longshot.benchmarks._texts import Clip, clip_of, grouped, keep, listed_file, name_of, retrieval_items
 from longshot.items import Benchmark
 from longshot.sampling import Sampler
@@ -67,7 +67,8 @@ def _clips(path: Path, span: Span | None) -> list[Clip]:
     if "caption" in records[0]:
         pairs = [clip_of(record) for record in records]
         return [Clip(clip.record, clip.video, clip.texts, span=span) for clip in pairs]
-    records = read_records(path, known=KNOWN)
+    for record in records:
+        check_names(record, KNOWN)
     return grouped(
         Clip(record, name_of(record.text("video")), (record.text("description"),), span=span) for record in records
     )

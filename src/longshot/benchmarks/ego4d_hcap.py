@@ -75,7 +75,7 @@ def load(data: Path, **options: Any) -> Benchmark:
     if said["every"] < 0:
         raise UsageError(f"every is a count of clips, 0 for the protocol's 100, got {said['every']}")
     stem = f"{part}s_{said['split']}"
-    path = find_file(data, (f"{stem}.json", f"{stem}.jsonl", f"{stem}.pkl"))
+    path = find_file(data, (f"{stem}.json", f"{stem}.pkl"))
     rows = read_json(path)
     if not isinstance(rows, list) or not rows:
         raise FormatError(f"{path}: a list of records is wanted, got {shown(rows)}")

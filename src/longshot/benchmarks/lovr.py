@@ -27,7 +27,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from longshot.benchmarks._reading import Record, choose, find_file, fingerprint, read_records, unique_items
+from longshot.benchmarks._reading import Record, check_names, choose, find_file, fingerprint, read_records, unique_items
 from longshot.benchmarks._texts import Clip, name_of, retrieval_items
 from longshot.errors import UsageError
 from longshot.items import Benchmark
@@ -86,9 +86,10 @@ def _files(data: Path, part: str, split: str) -> list[Path]:
 def _clips(path: Path, part: str) -> Iterator[Clip]:
     records = read_records(path)
     readme = "video_id" in records[0]
-    records = read_records(path, known=KNOWN_README if readme else KNOWN_VIDEOS if part == "video" else KNOWN)
+    known = KNOWN_README if readme else KNOWN_VIDEOS if part == "video" else KNOWN
     seen: set[str] = set()
     for record in records:
+        check_names(record, known)
         if part == "video":
             name = record.text("video_id" if readme else "vid")
             if readme and name in seen:  # the README's layout says it again with every clip

@@ -33,7 +33,7 @@ from longshot.benchmarks._reading import (
     find_file,
     fingerprint,
     object_of,
-    read_json,
+    parse_json,
     read_table,
     read_text,
     unique_items,
@@ -82,8 +82,10 @@ def _clips(path: Path, split: str) -> list[Clip]:
     if split == "1k-a":
         # Whoever gives a file of {video, caption} by its path means that one.
         return read_clips(path)
-    if '"sentences"' in read_text(path):
-        return list(_sentences(path, split))
+    # The official file is one object; the other forms are a list or lines.
+    whole = read_text(path)
+    if '"sentences"' in whole:
+        return list(_sentences(object_of(parse_json(whole, str(path)), str(path)), str(path), split))
     return read_clips(path)
 
 
@@ -92,8 +94,7 @@ def _pairs(path: Path) -> Iterator[Clip]:
         yield Clip(record, name_of(record.text("video_id")), (record.text("sentence"),))
 
 
-def _sentences(path: Path, split: str) -> Iterator[Clip]:
-    whole = object_of(read_json(path), str(path))
+def _sentences(whole: Record, path: str, split: str) -> Iterator[Clip]:
     texts: dict[str, list[str]] = {}
     for sentence in as_records(whole.value("sentences"), f"{path}, sentences", known=("video_id", "caption", "sen_id")):
         texts.setdefault(sentence.text("video_id"), []).append(sentence.text("caption"))

@@ -22,7 +22,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from longshot.benchmarks._reading import choose, find_file, fingerprint, read_records, unique_items
+from longshot.benchmarks._reading import check_names, choose, find_file, fingerprint, read_records, unique_items
 from longshot.benchmarks._texts import Clip, caption_items, clip_of, keep, listed_file, name_of, retrieval_items
 from longshot.items import Benchmark
 from longshot.sampling import Sampler
@@ -75,5 +75,6 @@ def _clips(path: Path, language: str) -> list[Clip]:
     if "dataset" in records[0]:
         return [clip_of(record) for record in records]
     field = {"en": "enCap", "zh": "chCap"}[language]
-    records = read_records(path, known=KNOWN)
+    for record in records:
+        check_names(record, KNOWN)
     return [Clip(one, name_of(one.text("videoID")), tuple(one.texts(field))) for one in records]
