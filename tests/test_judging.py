@@ -22,8 +22,9 @@ from longshot.asking import Desk
 from longshot.contracts import Prompt, Reply
 from longshot.errors import ModelError, UsageError
 from longshot.evaluating.agree import agreement
-from longshot.evaluating.evaluate import Order, judge_run, open_judge
+from longshot.evaluating.evaluate import judge_run, open_judge
 from longshot.evaluating.judge import decide, judge
+from longshot.evaluating.orders import Order
 from longshot.evaluating.runs import Run, record
 from longshot.evaluating.score import score
 from longshot.items import Benchmark, Item, Prediction, Row, Verdict

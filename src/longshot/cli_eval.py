@@ -13,7 +13,7 @@ from longshot.errors import UsageError
 from longshot.saying import OK, SOME_FAILED, complain, emit, emit_drawing, emit_json
 
 if TYPE_CHECKING:
-    from longshot.evaluating.evaluate import Order
+    from longshot.evaluating.orders import Order
     from longshot.items import Benchmark
 
 app = typer.Typer()
@@ -85,7 +85,8 @@ def _eval(
     as_json: AsJson = None,
     quiet: Quiet = False,
 ) -> int:
-    from longshot.evaluating.evaluate import Order, each_order, evaluate, open_order, shards
+    from longshot.evaluating.evaluate import evaluate
+    from longshot.evaluating.orders import Order, each_order, open_order, shards
     from longshot.evaluating.sources import benchmarks_meant
     from longshot.terminal import Meter, plain
 
@@ -186,7 +187,8 @@ def _judge(
     from dataclasses import replace
 
     from longshot.evaluating.agree import agreement as agree
-    from longshot.evaluating.evaluate import Order, judge_run
+    from longshot.evaluating.evaluate import judge_run
+    from longshot.evaluating.orders import Order
     from longshot.evaluating.score import score
     from longshot.terminal import Meter
 
@@ -202,7 +204,7 @@ def _judge(
     )
     with Meter("judge", quiet=quiet) as meter:
         judge_run(order, benchmark, there, name=name, progress=meter)
-    said = score(benchmark, there.rows(benchmark), seed=order.seed, run=None if name else there)
+    said = score(benchmark, there.rows(benchmark, judge=name), seed=order.seed, run=None if name else there)
     _show(said, as_json)
     return SOME_FAILED if said["states"]["failed"] else OK
 
@@ -236,7 +238,7 @@ def _report(
         typer.Option("--output", "-o", metavar="FILE", help="The page; report.html in the run when not said."),
     ] = None,
 ) -> int:
-    from longshot.evaluating.evaluate import Order, open_order
+    from longshot.evaluating.orders import Order, open_order
 
     benchmark, there = _run_of(run)
     places = open_order(Order.of(there.manifest()["order"])).places
@@ -266,7 +268,7 @@ def _rerun(
 
 def _run_of(folder: Path) -> tuple[Benchmark, Any]:
     """The benchmark and the run of a folder."""
-    from longshot.evaluating.evaluate import Order, open_benchmark
+    from longshot.evaluating.orders import Order, open_benchmark
     from longshot.evaluating.runs import Run
 
     run = Run(folder)
@@ -301,7 +303,7 @@ def _show(said: Mapping[str, Any], as_json: bool | None) -> None:
 
 
 def _plan(order: Order, names: Sequence[str], as_json: bool | None) -> int:
-    from longshot.evaluating.evaluate import each_order
+    from longshot.evaluating.orders import each_order
     from longshot.evaluating.plan import plan
 
     for one, _ in each_order(order, list(names), Path()):

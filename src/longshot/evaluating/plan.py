@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from longshot import registry
-from longshot.evaluating.evaluate import Order, open_benchmark
+from longshot.evaluating.orders import Order, open_benchmark
 from longshot.items import Benchmark, Item, gallery_id
 from longshot.metrics.comparison import smallest_difference, spread
 from longshot.sampling import Sampler

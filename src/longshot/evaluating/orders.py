@@ -1,0 +1,93 @@
+"""Orders: all that a run depends on, from the command line or from a run.json. No model, and little to import."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from longshot.contracts import Loading
+from longshot.errors import UsageError
+from longshot.evaluating.runs import missing_of
+from longshot.evaluating.sources import find_videos, load_benchmark
+from longshot.items import Benchmark
+
+SEED = 0
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is to be measured.
+
+    benchmark: a name, or a TOML file of the user's. model: a chat model, an encoder (for retrieval) or "observer".
+    data: the annotation, a file or a folder. videos: where the videos are; the folder of the data when empty. options:
+    of the benchmark. settings, loading: of the model. prompt, frames, height: as in `evaluating.predict.Chat`. judge: a
+    chat model that judges, where the benchmark needs one; "nli:NAME" judges offline. prompts: a folder with the judge's
+    prompts. limit: only the first items, 0 for all.
+    """
+
+    benchmark: str
+    model: str
+    data: str = ""
+    videos: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    loading: Loading = field(default_factory=Loading)
+    prompt: str = ""
+    frames: int = -1
+    height: int = 480
+    judge: str = ""
+    judge_settings: Mapping[str, Any] = field(default_factory=dict)
+    prompts: str = ""
+    limit: int = 0
+    seed: int = SEED
+
+    @classmethod
+    def of(cls, said: Mapping[str, Any]) -> Order:
+        """An order from run.json. Raises UsageError for a field that is not known."""
+        known = {one.name for one in fields(cls)}
+        strange = sorted(set(said) - known)
+        if strange:
+            raise UsageError(f"an order has no field {strange[0]!r}: there are {', '.join(sorted(known))}")
+        loading = Loading(**said.get("loading", {}))
+        return cls(**{**said, "loading": loading})
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A benchmark with its videos. missing: names that no file was found for."""
+
+    benchmark: Benchmark
+    places: Mapping[str, Path | None]
+    missing: tuple[str, ...]
+
+
+def open_benchmark(order: Order) -> Benchmark:
+    """The benchmark of an order, as much of it as is wanted. Raises UsageError, FormatError."""
+    benchmark = load_benchmark(order.benchmark, order.data or None, **order.options)
+    return replace(benchmark, items=benchmark.items[: order.limit]) if order.limit else benchmark
+
+
+def open_order(order: Order) -> Opened:
+    """Read the annotation and look for the videos; no model is loaded. Raises UsageError, FormatError."""
+    benchmark = open_benchmark(order)
+    folder = order.videos or order.data or "."
+    places = find_videos(benchmark, folder if os.path.isdir(folder) else os.path.dirname(folder) or ".")
+    return Opened(benchmark, places, tuple(missing_of(benchmark.items, places)))
+
+
+def shards(text: str) -> tuple[int, int]:
+    """(2, 4) of "2/4". Raises UsageError."""
+    number, _, count = text.partition("/")
+    if not (number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
+        raise UsageError(f"a shard is one of so many, such as 2/4, got {text!r}")
+    return int(number), int(count)
+
+
+def each_order(order: Order, names: list[str], out: Path) -> Iterator[tuple[Order, Path]]:
+    """One order and one folder for each benchmark: the folder itself for one, folders inside it for several."""
+    for name in names:
+        stem = Path(name).stem if name.endswith(".toml") else name
+        yield replace(order, benchmark=name), out if len(names) == 1 else out / stem
