@@ -16,7 +16,7 @@ Options: task is "caption" (scored by CapST: events and objects), or retrieval b
 "spatial" or by its "temporal" part, whose means ReBias compares. `events` and `objects` may be absent: the judge then
 takes the caption apart, 2 questions more a video. paragraph joins the captions of a video that has a list of them;
 trim30 looks at the first 30 seconds only. Both serve other data sets in this form, a list of {video, caption}.
-Groups: category, subcategory.
+Groups: category, subcategory. Frames: the middles of 32 equal parts, as the authors look.
 """
 
 from __future__ import annotations

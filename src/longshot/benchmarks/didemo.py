@@ -15,6 +15,7 @@ Licence: BSD 2-Clause (annotation); each video has its own Creative Commons lice
 Options: paragraph joins what was said of a video in the order of the file, as is usual; without it each sentence looks
 for its video by itself. trim30 looks at the first 30 seconds, which is what people were shown. split: "test", "val" or
 "train". only: a text file of names; test_list.txt (and so on) beside the file is taken by itself.
+Frames: the middles of 32 equal parts, as CaReBench looks.
 """
 
 from __future__ import annotations

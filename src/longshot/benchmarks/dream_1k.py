@@ -14,7 +14,8 @@ Wang, Yuan, Zhang, Sun: Tarsier: Recipes for Training and Evaluating Large Video
 
 Groups: source, and buckets of subjects, shots and events as in the official tables. Four clips (649, 804, 980, 981)
 have no events: strict scores give them no recall, legacy ones recall 1. Each clip is asked with the prompt that the
-file has for it, so the prompt's version is that of the file.
+file has for it, so the prompt's version is that of the file. Frames: 16 from the first to the last, as Tarsier2 looks
+(Tarsier v1: 8).
 """
 
 from __future__ import annotations

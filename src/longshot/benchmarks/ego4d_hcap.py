@@ -17,7 +17,8 @@ Islam, Ho, Yang, Nagarajan, Torresani, Bertasius: Video ReCap: Recursive Caption
 Options: part is "clip", "segment" or "video"; split "val" or "train"; every: of the clips, each so many (0 takes the
 protocol's, every 100th). The files are given out as pickles, which can run any code and are never opened: take the JSON
 forms (clips_val.json), or have them made by json.dump where you trust the files. Rows without times are of the whole
-video. What the level below says stands in the gold as "below"; version v1 has it as the text of a list.
+video. What the level below says stands in the gold as "below"; version v1 has it as the text of a list. Frames: 4 of a
+clip, one every 4 s of a segment or a video (at most 45 and 512), where the authors have stored features of each 4 s.
 """
 
 from __future__ import annotations

@@ -18,7 +18,8 @@ scripts (all_clip.jsonl, all_video.jsonl, the same fields) and that of the offic
 
 Options: part is "clip", "video" or "theme" (the theme's text is looked for among the clips that have one; the official
 gallery holds all clips). split, where a folder of Parquet files is given: "all", "test" or "train". Where the third
-layout names no clip's file, a clip is a span of the whole video.
+layout names no clip's file, a clip is a span of the whole video. Frames: one a second, as the authors' scripts look at
+every 30th; an encoder takes its own number.
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ research; the videos are YouTube's and their makers' own. The 1k-A split: Yu, Ki
 Options: task is "caption" or "retrieval". split: "test", "validate", "train", "1k-a" (the csv) or "all"; by itself test
 for captions and 1k-a for retrieval. only: a text file of names, one a line, such as test_list_miech.txt of 1k-B.
 Tarsier's form asks with the prompt that it has. Groups: category, by its official number, where the file has it.
+Frames: for captions 8 from the first to the last, as Tarsier v1 looks, for retrieval the middles of 32 equal parts.
 """
 
 from __future__ import annotations

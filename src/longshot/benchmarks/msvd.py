@@ -16,7 +16,8 @@ Research Video Description Corpus); the videos are YouTube's and their makers' o
 Options: task is "caption" or "retrieval" (each sentence looks for its clip). split: "test", "val" or "train", read from
 test_list.txt and so on beside the file, or "all". only: another text file of names. CLIP4Clip's raw-captions.pkl is a
 pickle and is not opened. Tarsier's form asks with the prompt that it has: the one of 2024-10-30 adds three examples,
-which changed scores much.
+which changed scores much. Frames: for captions 8 from the first to the last, as Tarsier v1 looks, for retrieval the
+middles of 32 equal parts.
 """
 
 from __future__ import annotations

@@ -14,7 +14,8 @@ makers' own.
 
 Options: task is "caption" or "retrieval" (each caption looks for its clip). split: "test", "validation" or "train".
 language: "en" or "zh", which the public test has not. only: a text file of names, such as the 1,500 clips of the
-validation part that Chen et al. (HGR, CVPR 2020) test retrieval on.
+validation part that Chen et al. (HGR, CVPR 2020) test retrieval on. Frames: for captions 8 from the first to the last,
+as Tarsier v1 looks, for retrieval the middles of 32 equal parts.
 """
 
 from __future__ import annotations
