@@ -139,6 +139,15 @@ def _score(
     benchmark: Annotated[str, typer.Option("--benchmark", "-b", metavar="NAME", help="A name, or a TOML file.")] = "",
     data: Data = "",
     options: Options = None,
+    counting: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--count",
+            metavar="KEY=VALUE",
+            help="Of the metrics: tokens=words, meteor=true, plain=true.",
+            show_default=False,
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(metavar="N", help="Of the resampling behind the intervals.")] = 0,
     as_json: AsJson = None,
     quiet: Quiet = False,
@@ -150,7 +159,7 @@ def _score(
 
     if source.is_dir():
         opened, run = _run_of(source)
-        _show(score(opened, run.rows(opened), seed=seed, run=run), as_json)
+        _show(score(opened, run.rows(opened), seed=seed, run=run, counting=_pairs(counting or ())), as_json)
         return OK
     if not benchmark:
         raise UsageError("a file of predictions does not say what was asked: add --benchmark NAME --data TRUTH")
@@ -158,7 +167,10 @@ def _score(
     found, problems = read_predictions(source, read)
     for problem in problems if not quiet else ():
         complain(problem)
-    _show(score(read, [Row(item, found.get(item.id)) for item in read.items], seed=seed), as_json)
+    _show(
+        score(read, [Row(item, found.get(item.id)) for item in read.items], seed=seed, counting=_pairs(counting or ())),
+        as_json,
+    )
     return OK
 
 

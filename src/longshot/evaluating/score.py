@@ -17,12 +17,14 @@ stand beside them as legacy.
 from __future__ import annotations
 
 import importlib
+import inspect
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, cast
 
+from longshot.errors import UsageError
 from longshot.evaluating.runs import Run
 from longshot.items import Benchmark, Measure, Row, Score
 from longshot.journal import State
@@ -37,10 +39,28 @@ def measure_of(benchmark: Benchmark) -> Measure:
 
 
 def score(
-    benchmark: Benchmark, rows: Sequence[Row], *, seed: int = 0, resamples: int = 1000, run: Run | None = None
+    benchmark: Benchmark,
+    rows: Sequence[Row],
+    *,
+    seed: int = 0,
+    resamples: int = 1000,
+    run: Run | None = None,
+    counting: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Every score of some rows; also written to the run's scores.json when there is a run."""
-    found = measure_of(benchmark).scores(rows, seed=seed, resamples=resamples)
+    """Every score of some rows; also written to the run's scores.json when there is a run.
+
+    counting: options of the metrics, such as tokens="words" for captions. Raises UsageError for one they do not have.
+    """
+    measure = measure_of(benchmark)
+    given = dict(counting or {})
+    known = [name for name in inspect.signature(measure.scores).parameters if name not in ("rows", "seed", "resamples")]
+    strange = sorted(set(given) - set(known))
+    if strange:
+        there = f"there are {', '.join(known)}" if known else "it has none"
+        raise UsageError(f"{benchmark.measure} metrics have no option {strange[0]!r}: {there}")
+    if given.get("meteor") is True:
+        given["meteor"] = importlib.import_module("longshot.meteor").score
+    found = measure.scores(rows, seed=seed, resamples=resamples, **given)
     said = {
         "format": FORMAT,
         "benchmark": benchmark.name,
@@ -51,6 +71,7 @@ def score(
         "states": states_of(rows),
         "seed": seed,
         "resamples": resamples,
+        "counting": dict(counting or {}),
         "scores": [_plain(one) for one in found],
     }
     if run is not None:
