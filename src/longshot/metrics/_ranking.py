@@ -330,25 +330,12 @@ class _Chunk:
             return
         values, least, pairs, rows = values[left], least[left, None], self.pairs.start + left, rows[left]
         level = side.level[pairs]
-        sure = (level + slack).astype(np.float32)
-        width = values.shape[1]
-        padded = -(-width // (8 * _LANES)) * 8 * _LANES
-        near = np.zeros((len(left), padded), bool)
-        np.greater_equal(values, least, out=near[:, :width])
-        if int(_trues(near).sum()) <= near.size // _FEW:
-            i, j = np.divmod(np.flatnonzero(near), padded)
-            above = values[i, j] > sure[i]
-            side.greater[pairs] += np.bincount(i[above], minlength=len(left))
-            i, j = i[~above], j[~above]
-        else:
-            surely = np.zeros_like(near)
-            np.greater(values, sure[:, None], out=surely[:, :width])
-            side.greater[pairs] += _trues(surely)
-            i, j = np.divmod(np.flatnonzero(near ^ surely), padded)
+        surely, i, j = _compared(values, least, (level + slack).astype(np.float32)[:, None])
+        side.greater[pairs] += surely
         if not len(i):
             return
         # What float32 cannot tell.
-        if len(i) > len(left) * width // 16:  # a model that finds everything alike: the whole product is cheaper
+        if len(i) > values.size // 16:  # a model that finds everything alike: the whole product is cheaper
             exact = (self.own[rows].astype(np.float64) @ self.others.astype(np.float64).T)[i, j]
         else:
             exact = _dots(self.own, rows[i], self.others, j)
@@ -357,7 +344,23 @@ class _Chunk:
         side.same[pairs] += np.bincount(i[np.abs(away) <= tied], minlength=len(left))
 
 
+def _compared(values: Vectors, least: Vectors, sure: Vectors) -> tuple[Counts, Counts, Counts]:
+    """How many values of each row are above `sure`, (p,); and where the others stand that are at least `least`."""
+    width = values.shape[1]
+    padded = -(-width // (8 * _LANES)) * 8 * _LANES
+    near = np.zeros((len(values), padded), bool)
+    np.greater_equal(values, least, out=near[:, :width])
+    if int(_trues(near).sum()) <= near.size // _FEW:
+        i, j = np.divmod(np.flatnonzero(near), padded)
+        above = values[i, j] > sure[i, 0]
+        return np.bincount(i[above], minlength=len(values)).astype(np.int64), i[~above], j[~above]
+    surely = np.zeros_like(near)
+    np.greater(values, sure, out=surely[:, :width])
+    return _trues(surely), *np.divmod(np.flatnonzero(near ^ surely), padded)
+
+
 def _trues(table: NDArray[np.bool_]) -> Counts:
     """How many are true in each row: eight at a time, as bytes of a word."""
     words = table.view(np.uint64).reshape(len(table), -1, _LANES).sum(axis=2)
-    return words.view(np.uint8).reshape(len(table), -1).sum(axis=1, dtype=np.int64)
+    found: Counts = words.view(np.uint8).reshape(len(table), -1).sum(axis=1, dtype=np.int64)
+    return found
