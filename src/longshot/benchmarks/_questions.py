@@ -19,7 +19,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from longshot.benchmarks._reading import Record, nearest, read_records, shown
+from longshot.benchmarks._reading import Record, check_names, nearest, read_records, shown
 from longshot.benchmarks._texts import Clip, clip_of
 from longshot.items import Item
 from longshot.timeline import Span
@@ -41,7 +41,14 @@ def read_questions(path: Path, known: Sequence[str]) -> tuple[list[Record], bool
     records = read_records(path)
     if is_tarsier(records[0]):
         return records, True
-    return read_records(path, known=known), False
+    check_questions(records, known)
+    return records, False
+
+
+def check_questions(records: Sequence[Record], known: Sequence[str]) -> None:
+    """Raise FormatError for a field that is nearly one of `known`, where that is absent."""
+    for record in records if known else ():
+        check_names(record, known)
 
 
 def choice(

@@ -26,6 +26,7 @@ from typing import Any
 from longshot.benchmarks._questions import (
     READABLE_ONLY,
     Made,
+    check_questions,
     choice,
     lettered,
     options_of,
@@ -40,7 +41,6 @@ from longshot.benchmarks._reading import (
     fingerprint,
     object_of,
     read_json,
-    read_records,
     unique_items,
 )
 from longshot.errors import FormatError
@@ -65,7 +65,8 @@ def load(data: Path, **options: Any) -> Benchmark:
         made = (_listed(one) for one in records)
     else:
         paths.append(path.with_name(ANSWERS))
-        made = _official(read_records(path, known=("q_uid", "question", *_OPTIONS)), paths[1])
+        check_questions(records, ("q_uid", "question", *_OPTIONS))
+        made = _official(records, paths[1])
     return Benchmark(
         name="egoschema",
         kind=KIND,

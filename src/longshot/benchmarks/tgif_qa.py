@@ -42,7 +42,6 @@ from longshot.benchmarks._reading import (
     fingerprint,
     nearest,
     read_records,
-    read_table,
     read_text,
     unique_items,
 )
@@ -83,18 +82,34 @@ def load(data: Path, **options: Any) -> Benchmark:
 
 def _records(path: Path, task: str) -> list[Record]:
     """The rows of a file. Raises FormatError where the header lacks a column that the task needs."""
-    if read_text(path).lstrip().startswith("{"):
+    text = read_text(path)
+    if text.lstrip().startswith("{"):
         return read_records(path)
-    records = read_table(path, delimiter="\t")
-    if not records:
+    # No quotes are heeded but those around a whole cell: people wrote these texts, with lone ones among them.
+    rows = [
+        (number, [_unquoted(cell) for cell in line.rstrip("\r").split("\t")])
+        for number, line in enumerate(text.split("\n"), 1)
+        if line.strip()
+    ]
+    columns = rows[0][1]
+    for name in ("gif_name", "question", "answer", *(() if task in _OPEN else _OPTIONS)):
+        if name not in columns:
+            close = nearest(name, columns)
+            hint = f"is {close[0]!r} it?" if close else f"there are {', '.join(columns)}"
+            raise FormatError(f"{path}, line {rows[0][0]}: no column {name!r} of {task}; {hint}")
+    if len(rows) == 1:
         raise FormatError(f"{path}: empty, not one record")
-    wanted = ("gif_name", "question", "answer", *(() if task in _OPEN else _OPTIONS))
-    for name in wanted:
-        if name not in records[0].fields:
-            close = nearest(name, records[0].fields)
-            hint = f"is {close[0]!r} it?" if close else f"there are {', '.join(records[0].fields)}"
-            raise FormatError(f"{path}, line 1: no column {name!r} of {task}; {hint}")
-    return records
+    for number, cells in rows:
+        if len(cells) != len(columns):
+            raise FormatError(
+                f"{path}, line {number}: {len(cells)} columns, {len(columns)} wanted: {', '.join(columns)}"
+            )
+    return [Record(dict(zip(columns, cells, strict=True)), f"{path}, line {number}") for number, cells in rows[1:]]
+
+
+def _unquoted(cell: str) -> str:
+    whole = len(cell) >= 2 and cell[0] == cell[-1] == '"'
+    return (cell[1:-1].replace('""', '"') if whole else cell).strip()
 
 
 def _item(record: Record, task: str, number: int) -> Made:

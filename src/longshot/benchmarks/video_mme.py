@@ -27,6 +27,7 @@ from typing import Any
 
 from longshot.benchmarks._questions import (
     Made,
+    check_questions,
     choice,
     lettered,
     options_of,
@@ -89,7 +90,8 @@ def _made(path: Path) -> Iterator[Made]:
             yield tarsier_choice(record, {**_groups(extra), "task": extra.text("task_type")})
         return
     nested = "questions" in records[0]
-    for record in read_questions(path, _VIDEO_FIELDS if nested else _FIELDS)[0]:
+    check_questions(records, _VIDEO_FIELDS if nested else _FIELDS)
+    for record in records:
         for question in record.records("questions") if nested else [record]:
             yield _item(record, question)
 
