@@ -275,6 +275,16 @@ def test_tgif_qa_asks_twice_about_one_picture(tmp_path: Path) -> None:
     assert [item.id for item in made.items] == ["transition/TRANS1", "transition/TRANS2", "transition/TRANS2#2"]
 
 
+def test_tgif_qa_has_lone_quotes(tmp_path: Path) -> None:
+    rows = ['g\t"who" is it ?\tman', 'g\twhat is the 5" thing ?\t"a ""box"""', 'g\t"what is that ?"\t"']
+    path = write(tmp_path / "Test_frameqa_question.csv", "\n".join(("gif_name\tquestion\tanswer", *rows)))
+    assert [(item.ask, item.gold["answers"]) for item in load("tgif_qa", path).items] == [
+        ('"who" is it ?', ["man"]),
+        ('what is the 5" thing ?', ['a "box"']),
+        ("what is that ?", ['"']),
+    ]
+
+
 # --- Tarsier's forms
 
 

@@ -24,6 +24,7 @@ from typing import Any
 from longshot.benchmarks._questions import (
     READABLE_ONLY,
     Made,
+    check_questions,
     choice,
     options_of,
     read_questions,
@@ -66,7 +67,8 @@ def _made(path: Path) -> Iterator[Made]:
             for number, record in enumerate(video.records("questions", known=_FIELDS[1:]), 1):
                 yield _item(record, f"{name}_{number}", name)
     else:
-        for record in read_questions(path, ("question_key", *_FIELDS))[0]:
+        check_questions(records, ("question_key", *_FIELDS))
+        for record in records:
             yield _item(record, record.text("question_key"), name_of(record.text("video_name")))
 
 
