@@ -62,6 +62,14 @@ def test_every_item_is_asked_about_its_own_video_and_span(home: Path, tmp_path: 
     assert numbers in ([5, 15, 25, 35], [12, 17, 22, 27])
 
 
+def test_a_span_beyond_the_end_ends_with_the_video(home: Path, tmp_path: Path) -> None:
+    # As with a rule that looks at the first 30 seconds only: these videos have four.
+    model = ScriptedModel(lambda prompt: "x")
+    run_all(benchmark(items=(Item("a", "v0", ask="?", span=Span(0.0, 30.0)),)), model, home, Run(tmp_path))
+    assert model.asked[0].frames is not None
+    assert model.asked[0].frames.times.tolist() == pytest.approx([0.5, 1.5, 2.5, 3.5])
+
+
 def test_options_stand_in_the_prompt_by_letter(home: Path, tmp_path: Path) -> None:
     model = ScriptedModel(lambda prompt: "B")
     run_all(benchmark("mc-qa", count=1), model, home, Run(tmp_path))

@@ -31,6 +31,7 @@ from longshot.saying import (
     STOPPED,
     USAGE,
     ReaderGone,
+    cache_folder,
     complain,
     debugging,
     emit,
@@ -341,7 +342,7 @@ def _merge(
     tracks = _tracks_of(sources, level)
     how = _how(output, as_json, quiet, device, None, None)
     loading, settings = loading_of(sets or (), how.device, remote_code)
-    folder = (output or _cache_folder()) / "answers"
+    folder = (output or cache_folder()) / "answers"
     with Desk(open_chat_model(model, loading=loading, settings=settings)) as desk, Meter("merge", quiet=quiet) as meter:
         failed = 0
         for track in tracks:
@@ -505,12 +506,7 @@ def _model(
     loading, settings = loading_of(sets, how.device, remote_code)
     from longshot.scaling.verbs import ModelChoice
 
-    return ModelChoice(name, loading, settings, prompt, frames, "" if how.out else str(_cache_folder() / "answers"))
-
-
-def _cache_folder() -> Path:
-    """Where answers are kept that no -o says a place for, so that no answer is paid for twice."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "longshot"
+    return ModelChoice(name, loading, settings, prompt, frames, "" if how.out else str(cache_folder() / "answers"))
 
 
 def _check_seconds(option: str, value: float | None) -> None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from longshot.errors import UsageError
-from longshot.saying import OK, SOME_FAILED, complain, emit, emit_drawing, emit_json
+from longshot.saying import OK, SOME_FAILED, cache_folder, complain, emit, emit_drawing, emit_json
 
 if TYPE_CHECKING:
     from longshot.evaluating.orders import Order
@@ -108,6 +108,8 @@ def _eval(
         seed=seed,
     )
     names = benchmarks_meant(benchmarks)
+    if not data and all(name.startswith("demo-") for name in names):
+        order = replace(order, data=str(cache_folder() / "demo"))
     if plan:
         return _plan(order, names, as_json)
     if output is None:
@@ -196,8 +198,6 @@ def _judge(
     as_json: AsJson = None,
     quiet: Quiet = False,
 ) -> int:
-    from dataclasses import replace
-
     from longshot.evaluating.agree import agreement as agree
     from longshot.evaluating.evaluate import judge_run
     from longshot.evaluating.orders import Order

@@ -175,7 +175,8 @@ class Chat:
                 except MediaError as error:
                     bad.append(Prediction(item.id, State.UNREADABLE, reason=" ".join(str(error).split())))
                     continue
-                span = item.span or Span(0.0, length)
+                whole = Span(0.0, length)
+                span = (item.span or whole).clamp(whole)
                 times = sampler.times(span) if self.frames else []
                 shown = Look(places[item.video], tuple(times), self.height) if times else None
                 yield Question(item.id, self.text(benchmark, item, span), look=shown, read=_read_for(benchmark, span))
@@ -308,7 +309,8 @@ def ranked(
 def _opened(gallery: Mapping[str, tuple[Path, Span | None]]) -> Iterator[tuple[Video, list[Span]]]:
     for path, span in gallery.values():
         with open_video(path) as video:
-            yield video, [span or Span(0.0, video.pictures_end() or video.duration)]
+            whole = Span(0.0, video.pictures_end() or video.duration)
+            yield video, [(span or whole).clamp(whole)]
 
 
 # --- the observer
