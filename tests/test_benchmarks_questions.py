@@ -18,6 +18,7 @@ from longshot import registry
 from longshot.benchmarks._questions import LETTERS, plain_options, split_options
 from longshot.benchmarks._reading import Record
 from longshot.errors import FormatError, LongshotError, UsageError
+from longshot.evaluating.sources import find_videos
 from longshot.items import Benchmark
 from longshot.metrics.answers import read_choice
 from longshot.sampling import Sampler
@@ -365,6 +366,32 @@ def test_letters_before_options_are_taken_off_where_all_have_their_own(names: li
     )
     swapped = [f"B. {names[0]}", *(f"{letter}. {name}" for letter, name in zip(LETTERS[1:], names[1:], strict=False))]
     assert plain_options(swapped) == swapped
+
+
+# --- where videos lie
+
+
+@pytest.mark.parametrize(
+    ("name", "video", "file"),
+    [
+        ("mvbench", "star/Charades_v1_480/v0_0.mp4", "video/star/Charades_v1_480/v0_0.mp4"),
+        ("mvbench", "clevrer/video_validation/v5_0.mp4", "video/data0613/clevrer/video_validation/v5_0.mp4"),
+        ("tvbench", "action_count/v1_0.mp4", "video/action_count/v1_0.mp4"),
+        ("qvhighlights", "a1b2c3d4e5f_60.0_210.0", "a1b2c3d4e5f_60.0_210.0.mp4"),
+        ("charades_sta", "AB12C", "Charades_v1_480/AB12C.mp4"),
+        ("activitynet_captions", "v_a1b2c3d4e5f", "val/v_a1b2c3d4e5f.mkv"),
+        ("activitynet_qa", "a1b2c3d4e5f", "all/v_a1b2c3d4e5f.webm"),
+        ("msvd_qa", "-0b2c3d4e5f_2_9", "YouTubeClips/-0b2c3d4e5f_2_9.avi"),
+        ("next_qa", "1234567890", "NExTVideo/1164/1234567890.mp4"),
+        ("tgif_qa", "tumblr_ab12", "gifs/tumblr_ab12.gif"),
+        ("video_mme", "a1b2c3d4e50", "data/a1b2c3d4e50.MP4"),
+        ("favor_bench", "AB12C", "videos/FAVOR-Bench/AB12C.mp4"),
+    ],
+)
+def test_a_video_is_found_in_its_official_folder(name: str, video: str, file: str, tmp_path: Path) -> None:
+    (tmp_path / file).parent.mkdir(parents=True)
+    (tmp_path / file).write_bytes(b"")
+    assert find_videos(sample(name), tmp_path)[video] == tmp_path / file
 
 
 # --- bad input: file, change, and what the one line says

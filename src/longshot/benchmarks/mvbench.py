@@ -63,6 +63,8 @@ TASKS = {
     "episodic_reasoning": ("tvqa/frames_fps3_hq", "tvqa/video_fps3_hq_segment"),
     "counterfactual_inference": ("clevrer/video_validation", ""),
 }
+# Some of the packed folders of the hub open into data0613/.
+FILES = ("$video", "video/$video", "data0613/$video", "video/data0613/$video", "$video.*", "**/$video.*")
 OPTIONS = {"task": ("all", *TASKS), "layout": ("official", "segments")}
 
 
@@ -81,7 +83,7 @@ def load(data: Path, **options: Any) -> Benchmark:
         items=unique_items(made for path in paths for made in _items(path, chosen["layout"] == "segments")),
         fingerprint=fingerprint(*paths),
         sampler=Sampler("middle", count=16),
-        files=("$video", "video/$video", "$video.*", "**/$video.*"),
+        files=FILES,
         legacy=READABLE_ONLY,
         options=chosen,
     )
