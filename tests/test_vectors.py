@@ -78,3 +78,9 @@ def test_what_is_no_file_of_vectors_is_refused(tmp_path: Path, how: str) -> None
     with pytest.raises(FormatError, match=r"v\.parquet") as caught:
         read_vectors(path)
     assert "\n" not in str(caught.value)
+
+
+def test_a_place_inside_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "picture.png").write_bytes(b"x")
+    with pytest.raises(UsageError, match="cannot be written"):
+        write_vectors(vectors(), tmp_path / "picture.png" / "v.parquet")
