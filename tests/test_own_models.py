@@ -15,7 +15,7 @@ import longshot
 from longshot import AutoCaptioner, AutoEncoder, Captioner, VideoEncoder, checkpoints, own_models
 from longshot.captioning.describe import describe
 from longshot.contracts import ChatModel, Encoder, Frames, Prompt
-from longshot.errors import LongshotError, ModelError
+from longshot.errors import LongshotError, ModelError, UsageError
 from longshot.models import open_chat_model, open_encoder
 from tests.videos import write_video
 
@@ -153,3 +153,17 @@ def test_an_unknown_architecture_comes_with_the_nearest(folder: Path) -> None:
 
 def test_the_public_names_are_the_same_things() -> None:
     assert longshot.Captioner is own_models.Captioner
+
+
+@pytest.mark.parametrize("name", ["", " "])
+def test_a_model_without_a_name_is_not_the_folder_one_stands_in(name: str) -> None:
+    for opened in (open_chat_model, open_encoder):
+        with pytest.raises(UsageError, match="no model is named"):
+            opened(name)
+
+
+def test_an_encoder_asked_to_chat_is_told_so(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"architectures": ["CLIPModel"]}))
+    (tmp_path / "model.safetensors").write_bytes(b"")
+    with pytest.raises(ModelError, match="CLIPModel is not known to chat_models: it is an encoder, for"):
+        open_chat_model(str(tmp_path))

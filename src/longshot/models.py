@@ -83,6 +83,8 @@ def encoder_engine(name: str, loading: Loading) -> tuple[str, str]:
 
 def _own(name: str, shelf: str, kind: type) -> tuple[type, Checkpoint] | None:
     """The user's class for a checkpoint, which comes before ours."""
+    if not name.strip():
+        raise UsageError("no model is named: give a folder, a hub id, or the address of a server")
     if name.startswith(("http://", "https://")) or _chosen(shelf, name):
         return None
     checkpoint = checkpoints.find(name)
@@ -115,6 +117,9 @@ def _unknown(shelf: str, checkpoint: Checkpoint) -> ModelError:
     ours = {name for family in registry.families(shelf) for name in family.architectures}
     known = sorted({*ours, *architectures()})
     asked = checkpoint.architecture or "(none named)"
+    if shelf == "chat_models" and _family("encoders", checkpoint):
+        why = f"architecture {asked} is not known to {shelf}: it is an encoder, for `longshot embed --encoder`"
+        return ModelError(checkpoint.name, why)
     close = get_close_matches(asked, known, n=1)
     hint = f"; the nearest is {close[0]}" if close else ""
     code = "; its own Python files could run it: --remote-code" if checkpoint.config.get("auto_map") else ""
