@@ -389,7 +389,7 @@ def test_letters_before_options_are_taken_off_where_all_have_their_own(names: li
     ],
 )
 def test_a_video_is_found_in_its_official_folder(name: str, video: str, file: str, tmp_path: Path) -> None:
-    (tmp_path / file).parent.mkdir(parents=True)
+    (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / file).write_bytes(b"")
     assert find_videos(sample(name), tmp_path)[video] == tmp_path / file
 

@@ -6,7 +6,7 @@ Licence: not verified; the hub's card of the set states it.
     source      the hub's zl2048/FAVOR: question_perspective.json, or video_perspective.json, which has them by video.
     revision    the release of March 2025.
     counts      8,184 questions of 1,776 videos: AS 2,637 (order of actions), SAD 1,662 (details of one), HAC 1,541 (the
-                whole), MAD 1,205 (details of several), CM 1,075 (camera), NSM 64 (what is no subject); not counted here.
+                whole), MAD 1,205 (of several), CM 1,075 (camera), NSM 64 (what is no subject); the authors' count.
 
     {"question_key": "AB12C_1", "video_name": "AB12C.mp4", "question": "What did the woman do first?", "options": ["Sat
      down", "Waved", "Left", "Turned", "Jumped"], "correct_answer": "Waved", "task_type": "AS"}
