@@ -136,7 +136,7 @@ class MiniCPMVDialect(Dialect):
         return height * width / part.patch_size**2 / self.processor.video_token_divisor
 
     def send(self, frames: Frames, plan: Plan) -> Sent:
-        """A video as its authors ask: one slice a frame, no picture numbers (from memory of their examples, unverified)."""
+        """A video as its authors ask, from memory of their examples: one slice a frame, no picture numbers."""
         if len(frames) == 1:
             return super().send(frames, plan)
         details = {

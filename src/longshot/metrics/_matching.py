@@ -103,7 +103,7 @@ def overlap(start: Numbers, end: Numbers, other_start: Numbers, other_end: Numbe
         proper = np.isfinite(end - start) & np.isfinite(other_end - other_start) & (end > start)
         meet = proper & (other_end > other_start) & (shared > 0)
     union = (end - start) + (other_end - other_start) - shared
-    return np.divide(shared, union, out=np.zeros_like(start), where=meet)
+    return np.asarray(np.divide(shared, union, out=np.zeros_like(start), where=meet), dtype=np.float64)
 
 
 def official_overlap(start: Numbers, end: Numbers, other_start: Numbers, other_end: Numbers) -> Numbers:
@@ -121,7 +121,7 @@ def official_hull_overlap(start: Numbers, end: Numbers, other_start: Numbers, ot
     with np.errstate(invalid="ignore"):
         shared = np.maximum(0, np.minimum(end, other_end) - np.maximum(start, other_start))
         hull = np.maximum(end, other_end) - np.minimum(start, other_start)
-        return np.divide(shared, hull, out=np.zeros_like(shared), where=hull != 0)
+        return np.asarray(np.divide(shared, hull, out=np.zeros_like(shared), where=hull != 0), dtype=np.float64)
 
 
 @dataclass(frozen=True)
@@ -203,7 +203,7 @@ def precision(said: Ragged, claimed: Places, rights: Places, *, ignored: Mask | 
         recall = found / rights[:, None, None]
     area = (np.diff(recall, axis=1, prepend=0.0) * precise).sum(axis=1)
     area[rights == 0] = np.nan
-    return area
+    return np.asarray(area, dtype=np.float64)
 
 
 def best_overlap(pairs: Pairs) -> Numbers:
