@@ -17,6 +17,7 @@ from longshot.evaluating.runs import Run, differences, digest_of, manifest
 from longshot.evaluating.sources import find_videos
 from longshot.items import Benchmark, Item, Prediction
 from longshot.journal import Journal, Result, State
+from longshot.metrics.retrieval import rank
 from longshot.sampling import Sampler
 from longshot.timeline import Source, Span
 from tests.fakes import ScriptedModel, failed, refused
@@ -182,6 +183,22 @@ def test_an_encoder_ranks_the_gallery_both_ways(home: Path, tmp_path: Path) -> N
     assert len(list((tmp_path / "vectors").glob("*.parquet"))) == 4
     with pytest.raises(UsageError, match="asks for words"):
         list(predict(benchmark(), Rows(Numbers()), find_videos(benchmark(), home), Run(tmp_path / "b")))  # type: ignore[arg-type]
+
+
+def test_the_dual_softmax_is_an_order_of_its_own(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[float | None] = []
+
+    def spy(*rows: object, temperature: float | None) -> object:
+        given.append(temperature)
+        return rank(*rows, temperature=temperature)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("longshot.evaluating.predict.rank", spy)
+    bench = retrieval()
+    for dual in (False, True):
+        rows = Rows(Numbers(), dual_softmax=dual)  # type: ignore[arg-type]
+        assert rows.how["dual_softmax"] is dual
+        assert len(list(predict(bench, rows, find_videos(bench, home), Run(tmp_path / str(dual))))) == 4
+    assert given == [None, 0.01]
 
 
 @pytest.mark.parametrize("kind", ["caption", "mc-qa", "open-qa", "moments"])

@@ -128,7 +128,11 @@ def _predictor(order: Order, benchmark: Benchmark, stack: ExitStack, workers: in
     if order.model == "observer":
         return Observer(workers)
     if benchmark.kind == "retrieval":
-        return Rows(open_encoder(order.model, loading=order.loading), max(order.frames, 0))
+        strange = sorted(set(order.settings) - {"dual_softmax"})
+        if strange:
+            raise UsageError(f"an encoder has no setting {strange[0]!r}: there are dual_softmax, and how it is loaded")
+        encoder = open_encoder(order.model, loading=order.loading)
+        return Rows(encoder, max(order.frames, 0), bool(order.settings.get("dual_softmax", False)))
     model = open_chat_model(order.model, loading=order.loading, settings=order.settings)
     return Chat(stack.enter_context(Desk(model)), order.prompt, order.frames, order.height)
 

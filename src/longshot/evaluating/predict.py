@@ -40,7 +40,7 @@ from longshot.journal import Journal, State
 from longshot.looks import Look
 from longshot.metrics.answers import LETTERS
 from longshot.metrics.moments import NoWindows, read_windows
-from longshot.metrics.retrieval import ranks
+from longshot.metrics.retrieval import rank
 from longshot.prompts import load_prompt
 from longshot.sampling import Sampler
 from longshot.scaling.local import run as run_each
@@ -50,6 +50,7 @@ from longshot.vectors import write_vectors
 from longshot.video import Video, open_video
 
 HEIGHT = 480
+_DUAL = 0.01  # the temperature of the dual softmax: that of CLIP's own logits
 _PROMPT_OF = {"caption": "describe", "mc-qa": "choose", "open-qa": "answer", "moments": "find-moments"}
 
 
@@ -285,25 +286,34 @@ class Rows:
         known = [item for item in items if gallery_id(item.video, item.span) not in broken]
         texts = self.encoder.encode_text([item.ask for item in known])
         videos = np.stack(rows) if rows else np.zeros((0, self.encoder.dimension), np.float32)
-        yield from ranked(known, names, texts, videos)
+        yield from ranked(known, names, texts, videos, temperature=_DUAL if self.dual_softmax else None)
         for item in items:
             if reason := broken.get(gallery_id(item.video, item.span)):
                 yield Prediction(item.id, State.UNREADABLE, reason=reason)
 
 
 def ranked(
-    items: Sequence[Item], names: Sequence[str], texts: np.ndarray[Any, Any], videos: np.ndarray[Any, Any]
+    items: Sequence[Item],
+    names: Sequence[str],
+    texts: np.ndarray[Any, Any],
+    videos: np.ndarray[Any, Any],
+    *,
+    temperature: float | None = None,
 ) -> Iterator[Prediction]:
-    """Predictions of a retrieval benchmark from unit rows of its texts (one an item) and of its gallery."""
+    """Predictions of a retrieval benchmark from unit rows of its texts (one an item) and of its gallery.
+
+    temperature: of the dual softmax, None for plain cosines. Ties with wrong ones stand in the details.
+    """
     place = {name: column for column, name in enumerate(names)}
     truth = [[place[id] for id in item.gold["videos"] if id in place] for item in items]
-    forward, backward = ranks(texts, videos, truth)
+    found = rank(texts, videos, truth, temperature=temperature)
     first: set[str] = set()
-    for item, right in zip(items, forward, strict=True):
+    for item, right, ties in zip(items, found.forward, found.forward_ties, strict=True):
         id = gallery_id(item.video, item.span)
-        told = None if id in first or id not in place else backward[place[id]]
+        told = None if id in first or id not in place else found.backward[place[id]]
         first.add(id)
-        yield Prediction(item.id, State.DONE, {"text_to_video": list(right), "video_to_text": told})
+        value = {"text_to_video": list(right), "video_to_text": told}
+        yield Prediction(item.id, State.DONE, value, details={"ties": ties} if ties else {})
 
 
 def _opened(gallery: Mapping[str, tuple[Path, Span | None]]) -> Iterator[tuple[Video, list[Span]]]:

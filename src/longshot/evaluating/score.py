@@ -49,7 +49,8 @@ def score(
 ) -> dict[str, Any]:
     """Every score of some rows; also written to the run's scores.json when there is a run.
 
-    counting: options of the metrics, such as tokens="words" for captions. Raises UsageError for one they do not have.
+    counting: options of the metrics, such as tokens="words" for captions; those of the benchmark that the metrics know
+    (LoVR's divisor) count too. Raises UsageError for one they do not have.
     """
     measure = measure_of(benchmark)
     given = dict(counting or {})
@@ -58,6 +59,7 @@ def score(
     if strange:
         there = f"there are {', '.join(known)}" if known else "it has none"
         raise UsageError(f"{benchmark.measure} metrics have no option {strange[0]!r}: {there}")
+    given = {name: value for name, value in benchmark.options.items() if name in known} | given
     if given.get("meteor") is True:
         given["meteor"] = importlib.import_module("longshot.meteor").score
     found = measure.scores(rows, seed=seed, resamples=resamples, **given)
