@@ -49,6 +49,11 @@ def test_the_observer_is_measured_on_every_kind(
     strict = [one for one in said["scores"] if not one["legacy"] and not one["group"]]
     assert strict and all(one["n"] and sum(one["states"].values()) for one in strict)
     assert json.loads((tmp_path / "run" / "scores.json").read_text()) == said
+    strictly = {one["name"]: one["value"] for one in strict}
+    assert run(["compare", str(tmp_path / "run"), str(tmp_path / "run"), "--json"]) == OK
+    for one in scores_of(capsys.readouterr().out):
+        # On the scale of the score that it is a difference of.
+        assert one["a"] == one["b"] == pytest.approx(strictly[one["name"]]), one["name"]
     page = (tmp_path / "run" / "report.html").read_text()
     assert "<html" in page and "http://" not in page.replace("http://www.w3.org", "")
 

@@ -302,11 +302,14 @@ def scores(
 
 
 def values(rows: Sequence[Row]) -> dict[str, Numbers]:
-    """What each caption scored, times 100, (N,), by name: CIDEr and ROUGE-L; 0 for an item that is not done."""
+    """What each caption scored, (N,), by name; 0 for an item that is not done.
+
+    CIDEr is times 100, as `scores` tells it; ROUGE-L, a score in percent, is 0..1.
+    """
     done = [place for place, row in enumerate(rows) if row.prediction and row.prediction.state is State.DONE]
     right, said = [_references(row) for row in rows], [_said(row) for row in rows]
     measured = _measured(said, right, done, tokens="ptb", meteor=None, plain=False)
-    return {name: 100 * array for name, array in measured.values.items()}
+    return {name: array if name.startswith("ROUGE") else 100 * array for name, array in measured.values.items()}
 
 
 @dataclass(frozen=True, slots=True)
