@@ -99,6 +99,7 @@ def test_what_cannot_be_loaded_is_refused_in_one_line(folder: Path, how: str, sa
         ("/nowhere/at/all", "there is no such folder"),
         ("./model", "there is no such folder"),
         ("two words", "no hub id looks like that"),
+        ("127.0.0.1:8000/v1#x", "begins with http:// or https://: http://127.0.0.1:8000/v1#x"),
         ("a/b/c", "no hub id looks like that"),
         ("nobody/nothing", "not in the hub's cache, and fetching is off"),
     ],

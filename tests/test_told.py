@@ -127,6 +127,7 @@ def test_frames_are_needed_by_a_model_that_only_sees(
         (["-m", "MODEL", "--set", "temperature"], "--set takes KEY=VALUE"),
         (["-m", "MODEL", "--set", "bits=x"], "whole number"),
         (["-m", "MODEL", "--frames", "-5"], "--frames is a number from 0 up"),
+        (["-m", "http://127.0.0.1:1/v1#x", "--set", "bits=4"], "loads its model by itself: leave out bits"),
     ],
 )
 def test_flags_that_cannot_be_meant(

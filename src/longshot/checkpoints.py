@@ -123,6 +123,8 @@ def find(name: str, *, fetch: bool = True) -> Checkpoint:
     if path.exists():
         raise ModelError(name, "is a file; a model is a folder with a config.json and *.safetensors, or a hub id")
     id, _, revision = name.partition("@")
+    if re.match(r"[\w.-]+:\d+(/|$)", name):
+        raise ModelError(name, f"is no folder; the address of a server begins with http:// or https://: http://{name}")
     if name.startswith((".", "/", "~")) or not _HUB_ID.match(id):
         raise ModelError(name, "there is no such folder, and no hub id looks like that (owner/name)")
     return _read(_fetched(id, revision, fetch=fetch), id)

@@ -38,7 +38,7 @@ from longshot.saying import (
     emit_drawing,
     emit_json,
 )
-from longshot.settings import loading_of
+from longshot.settings import check_loading, loading_of
 
 if TYPE_CHECKING:
     from longshot.clips import ClipRules
@@ -504,6 +504,7 @@ def _model(
     if frames < -1:
         raise UsageError(f"--frames is a number from 0 up, or -1 to choose, got {frames}")
     loading, settings = loading_of(sets, how.device, remote_code)
+    check_loading(name, loading)
     from longshot.scaling.verbs import ModelChoice
 
     return ModelChoice(name, loading, settings, prompt, frames, "" if how.out else str(cache_folder() / "answers"))

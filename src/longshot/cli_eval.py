@@ -91,6 +91,7 @@ def _eval(
     from longshot.terminal import Meter, plain
 
     loading, settings = _loading(sets or (), device, remote_code)
+    _check_loading(model, loading)
     order = Order(
         benchmark="",
         model=model,
@@ -337,6 +338,12 @@ def _loading(sets: Sequence[str], device: str, remote_code: bool) -> tuple[Any, 
     from longshot.settings import loading_of
 
     return loading_of(sets, device, remote_code)
+
+
+def _check_loading(name: str, loading: Any) -> None:
+    from longshot.settings import check_loading
+
+    check_loading(name, loading)
 
 
 def _pairs(texts: Sequence[str]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import fields
 from typing import Any
 
 from longshot.contracts import Loading
@@ -32,3 +33,12 @@ def setting(text: str) -> tuple[str, Any]:
         with suppress(ValueError):
             return name, kind(value)
     return name, value
+
+
+def check_loading(name: str, loading: Loading) -> None:
+    """Refuse to say how a server is to load its model: it does that by itself. Raises UsageError."""
+    if not name.startswith(("http://", "https://", "endpoint:")):
+        return
+    said = [field.name for field in fields(loading) if getattr(loading, field.name) != field.default]
+    if said:
+        raise UsageError(f"{name} is a server, which loads its model by itself: leave out {', '.join(said)}")
