@@ -322,3 +322,16 @@ def test_results_for_a_model_card() -> None:
     text = hub_results(said, {"model": {"name": 'a "b"'}}, dataset="org/dream", date="2026-01-31")
     assert text.startswith('- dataset:\n    id: "org/dream"\n    task_id: "dream-1k/F1"\n  value: 34.5670\n')
     assert text.count("- dataset") == 1 and "n=9, 1 not done, 95 % 33.00 to 36.00" in text
+
+
+def test_what_was_read_can_be_scored_whatever_it_holds(tmp_path: Path) -> None:
+    rows = [
+        {"qid": 7, "pred_relevant_windows": [[9, 3, 0.5], [0, 10]]},
+        {"qid": 8, "pred_relevant_windows": [[float("nan"), 10, 1]]},
+        {"qid": 9, "pred_relevant_windows": [[0, 10, float("inf")]], "pred_saliency_scores": [1, 0]},
+    ]
+    found, _ = read_predictions(lines(tmp_path / "p.jsonl", *rows), MOMENTS)
+    made = score(MOMENTS, [Row(item, found.get(item.id)) for item in MOMENTS.items], resamples=10)
+    strict = {one["name"]: one["value"] for one in made["scores"] if not one["group"] and not one["legacy"]}
+    assert 0 <= strict["R1@0.5"] <= 100 * 2 / 3  # the window that is not a number is a miss
+    assert all(value is None or 0 <= value <= 100 for value in strict.values())
