@@ -13,6 +13,7 @@ import pytest
 
 from longshot import checkpoints
 from longshot.cli import OK, SOME_FAILED, USAGE, run
+from longshot.errors import UsageError
 from longshot.evaluating.runs import Run
 from longshot.evaluating.sources import benchmarks_meant
 from tests import telling
@@ -159,6 +160,9 @@ def test_benchmarks_are_meant_by_name_kind_or_all() -> None:
     moments = benchmarks_meant(["moments"])
     assert "qvhighlights" in moments and not any(name.startswith("demo-") for name in moments)
     everything = benchmarks_meant(["all"])
+    assert benchmarks_meant(["dream_1k", "MVBench"]) == ["dream-1k", "mvbench"], "as `longshot list` writes them"
+    with pytest.raises(UsageError, match=r"^no benchmark and no kind called 'dreem-1k': is 'dream-1k' it\?"):
+        benchmarks_meant(["dreem-1k"])
     assert set(moments) < set(everything) and {"dream-1k", "carebench", "lovr", "mvbench"} <= set(everything)
 
 

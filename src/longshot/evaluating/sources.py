@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from string import Template
 from typing import Any
 
 from longshot import registry
 from longshot.errors import UsageError
-from longshot.items import Benchmark
+from longshot.items import KINDS, Benchmark
 
 
 def load_benchmark(name: str, data: str | os.PathLike[str] | None, **options: Any) -> Benchmark:
@@ -58,21 +59,26 @@ def _by(pattern: str, video: str, keys: Mapping[str, Mapping[str, Path]]) -> Pat
 
 
 def benchmarks_meant(words: list[str]) -> list[str]:
-    """Names of benchmarks from names, kinds ("caption", "mc-qa") and "all", each once. Raises UsageError."""
+    """Names of benchmarks from names, kinds ("caption", "mc-qa") and "all", each once. Raises UsageError.
+
+    A name may be written in any case, and with underscores, as its file is.
+    """
     known = {name.replace("_", "-"): name for name in registry.choices("benchmarks") if name != "own"}
     found: list[str] = []
     for word in words:
-        if word.endswith(".toml") or word in known:
-            found.append(word)
+        name = word.casefold().replace("_", "-")
+        if word.endswith(".toml") or name in known:
+            found.append(word if word.endswith(".toml") else name)
             continue
         kinds = [name for name in known if not name.startswith("demo-") and _kind_of(known[name]) == word]
         if word == "all":
             kinds = [name for name in known if not name.startswith("demo-")]
         if not kinds:
-            raise UsageError(
-                f"no benchmark and no kind called {word!r}: there are {', '.join(sorted(known))}; kinds: caption, "
-                "retrieval, moments, mc-qa, open-qa; or all"
+            close = get_close_matches(name, [*known, *KINDS, "all"], n=1)
+            hint = (
+                f"is {close[0]!r} it?" if close else f"there are {', '.join(sorted(known))}; kinds: {', '.join(KINDS)}"
             )
+            raise UsageError(f"no benchmark and no kind called {word!r}: {hint}")
         found += kinds
     return list(dict.fromkeys(found))
 
