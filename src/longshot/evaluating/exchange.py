@@ -313,6 +313,17 @@ _READERS: Mapping[str, Callable[[Entry, Item, _Problems], Any]] = {
 # --- for other programs
 
 
+def scores_of(benchmark: Benchmark, run: Run, rows: Sequence[Row]) -> dict[str, Any]:
+    """What scores.json says, made now where it is not there. Raises FormatError for one that cannot be read."""
+    if not run.scores_path.exists():
+        return score(benchmark, rows)
+    try:
+        said: dict[str, Any] = json.loads(run.scores_path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise FormatError(f"{run.scores_path}: cannot be read ({error}); score the run again") from error
+    return said
+
+
 def write_lmms_eval(benchmark: Benchmark, run: Run, out: str | os.PathLike[str]) -> list[Path]:
     """The results and the samples of a run as lmms-eval writes them, `<model>/<date>_results.json` and its samples.
 
@@ -324,7 +335,7 @@ def write_lmms_eval(benchmark: Benchmark, run: Run, out: str | os.PathLike[str])
     date = datetime.now(UTC).strftime("%Y%m%d_%H%M%S")
     results = folder / f"{date}_results.json"
     samples = folder / f"{date}_samples_{_file_name(benchmark.name)}.jsonl"
-    write_text(results, _json(lmms_results(benchmark, _scores(benchmark, run, rows), manifest), indent=1))
+    write_text(results, _json(lmms_results(benchmark, scores_of(benchmark, run, rows), manifest), indent=1))
     write_text(samples, "".join(map(_json, lmms_samples(benchmark, rows))))
     return [results, samples]
 
@@ -394,7 +405,7 @@ def write_mteb(benchmark: Benchmark, run: Run, out: str | os.PathLike[str]) -> l
     )
     task = folder / f"{_file_name(benchmark.name)}.json"
     card = folder / "model_meta.json"
-    write_text(task, _json(mteb_result(benchmark, _scores(benchmark, run, run.rows(benchmark))), indent=1))
+    write_text(task, _json(mteb_result(benchmark, scores_of(benchmark, run, run.rows(benchmark))), indent=1))
     write_text(card, _json({"name": model["name"], "revision": model["revision"], "languages": None}, indent=1))
     return [task, card]
 
@@ -458,17 +469,6 @@ def _mteb_name(name: str) -> str:
         return name
     stem = {"R": "recall", "nDCG": "ndcg", "mAP": "map", "MRR": "mrr"}[named[1]]
     return f"{stem}_at_{named[2]}" if named[2] else stem
-
-
-def _scores(benchmark: Benchmark, run: Run, rows: Sequence[Row]) -> dict[str, Any]:
-    """What scores.json says, made now where it is not there."""
-    if not run.scores_path.exists():
-        return score(benchmark, rows)
-    try:
-        said: dict[str, Any] = json.loads(run.scores_path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise FormatError(f"{run.scores_path}: cannot be read ({error}); score the run again") from error
-    return said
 
 
 def _target(item: Item, kind: str) -> str:

@@ -23,10 +23,10 @@ from urllib.parse import quote
 
 import numpy as np
 
-from longshot.errors import FormatError
 from longshot.evaluating.compare import Difference, compare
+from longshot.evaluating.exchange import scores_of
 from longshot.evaluating.runs import Run
-from longshot.evaluating.score import measure_of, score
+from longshot.evaluating.score import measure_of
 from longshot.items import Benchmark, Row
 from longshot.journal import State
 from longshot.metrics.answers import read_choice
@@ -54,7 +54,7 @@ def report(
     """
     runs = [run] if other is None else [run, other]
     rows = [one.rows(benchmark) for one in runs]
-    scores = [_scores(benchmark, one, found) for one, found in zip(runs, rows, strict=True)]
+    scores = [scores_of(benchmark, one, found) for one, found in zip(runs, rows, strict=True)]
     differences = compare(benchmark, run, other, seed=int(scores[0].get("seed", 0))) if other else []
     data = _data(benchmark, rows, places, page)
     body = "\n".join(
@@ -133,16 +133,6 @@ def _text(said: object) -> str:
 
 
 # --- scores
-
-
-def _scores(benchmark: Benchmark, run: Run, rows: Sequence[Row]) -> dict[str, Any]:
-    if not run.scores_path.exists():
-        return score(benchmark, rows)
-    try:
-        said: dict[str, Any] = json.loads(run.scores_path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise FormatError(f"{run.scores_path}: cannot be read ({error}); score the run again") from error
-    return said
 
 
 def _model(run: Run) -> str:
