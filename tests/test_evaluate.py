@@ -135,12 +135,22 @@ def test_a_plan_asks_nobody(data: str, model: Path, tmp_path: Path, capsys: pyte
     assert not telling.asked(model)
 
 
+@pytest.mark.parametrize("command", [["score"], ["report"], ["judge", "--judge", "x"], ["rerun", "-o", "new"]])
+def test_a_folder_without_a_run_is_told_in_one_line(
+    command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run([*command, str(tmp_path)]) != OK
+    assert capsys.readouterr().err == f"longshot: {tmp_path}: holds no run; there is no run.json\n"
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
         (["nothing-like-it", "-o", "OUT"], "no benchmark and no kind called 'nothing-like-it'"),
         (["demo-choices"], "a run needs a folder"),
         (["demo-choices", "-o", "OUT", "--shard", "3/2"], "a shard is one of so many"),
+        (["demo-choices", "-o", "OUT", "--limit", "-3"], "a limit is a number of items, 0 for all, got -3"),
+        (["demo-choices", "-o", "OUT", "--frames", "-7"], "frames are at least 0, or -1 for the protocol's, got -7"),
         (["demo-choices", "-o", "OUT", "--option", "x"], "KEY=VALUE"),
         (["demo-choices", "-o", "OUT", "-m", "/nowhere/at/all"], "there is no such folder"),
         (["demo-retrieval", "-o", "OUT", "-m", "http://127.0.0.1:1/v1"], "an encoder is a folder or a hub id"),

@@ -179,6 +179,20 @@ def test_submissions_of_moments_are_kept_as_they_came(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"qid": 7, "pred_relevant_windows": None},
+        {"idx": 7, "dataset": "x", "text": {"prediction": None}},
+        {"doc_id": 7, "filtered_resps": [None], "target": "x"},
+        {"id": "7", "prediction": None},
+    ],
+)
+def test_null_is_a_prediction_that_failed(record: dict[str, Any], tmp_path: Path) -> None:
+    found, _ = read_predictions(lines(tmp_path / "p.jsonl", record), MOMENTS)
+    assert (found["7"].state, found["7"].reason) == (State.FAILED, "the file has null for it")
+
+
 def test_replies_are_read_as_windows(tmp_path: Path) -> None:
     path = lines(tmp_path / "p.jsonl", {"id": "7", "prediction": "[[1, 5]]"}, {"id": "8", "prediction": "at the end"})
     found, _ = read_predictions(path, MOMENTS)

@@ -15,7 +15,7 @@ form, and is then refused with the right one.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -98,7 +98,18 @@ def _own(record: Record) -> Entry:
     return Entry(record.where, (id,), found.value, found.state, found.reason, details=found.details)
 
 
+def _null(record: Record, name: str) -> bool:
+    """Whether a field is there and holds null: its program gave nothing for the item."""
+    return name in record.fields and record.fields[name] is None
+
+
+def _nothing(where: str, ids: tuple[str, ...]) -> Entry:
+    return Entry(where, ids, None, State.FAILED, "the file has null for it")
+
+
 def _moments(record: Record) -> Entry:
+    if _null(record, "pred_relevant_windows"):
+        return _nothing(record.where, (record.text("qid"),))
     said = {"windows": record.value("pred_relevant_windows")}
     if "pred_saliency_scores" in record:
         said["saliency"] = record.value("pred_saliency_scores")
@@ -110,7 +121,7 @@ def _tarsier(record: Record) -> Entry:
     if not isinstance(text, Mapping):
         raise record.wrong("'text' is an object with 'prediction' in Tarsier's form")
     inside = Record(text if "prediction" in text else record.fields, f"{record.where}, text")
-    said = inside.value("prediction")
+    said = None if _null(inside, "prediction") else inside.value("prediction")
     index, video = record.text("idx"), record.text("vid", "")
     names = [f"{record.text('dataset', '')}_{index}"]
     if video:
@@ -118,6 +129,8 @@ def _tarsier(record: Record) -> Entry:
         if start is not None and end is not None:
             names.append(gallery_id(video, Span(record.number("start_time"), record.number("end_time"))))
         names += [video, PurePosixPath(video).stem]
+    if said is None:
+        return _nothing(record.where, (*names, index))
     if said == TARSIER_ERROR:
         return Entry(record.where, (*names, index), None, State.FAILED, "the program that made it wrote <error>")
     return Entry(record.where, (*names, index), said)
@@ -130,6 +143,8 @@ def _lmms(record: Record) -> Entry:
         if not said:
             return Entry(record.where, (record.text("doc_id"),), None, State.FAILED, "no response in the log")
         said = said[0]
+    if said is None:
+        return _nothing(record.where, (record.text("doc_id"),))
     number = record.text("doc_id")
     place = int(number) if number.isdecimal() else None
     return Entry(record.where, (number,), said, place=place, truth=record.value("target", None))
@@ -138,16 +153,15 @@ def _lmms(record: Record) -> Entry:
 def _carebench(record: Record) -> Entry:
     key = record.text("key")
     ids = (key, PurePosixPath(key).stem)
+    if _null(record, "pred"):
+        return replace(_nothing(record.where, ids), place=record.value("place"))
     return Entry(record.where, ids, record.value("pred"), place=record.value("place"), truth=record.value("gt", None))
 
 
 def _plain(record: Record) -> Entry:
-    said = record.fields.get("prediction")
-    if "prediction" not in record.fields:
-        record.value("prediction")
-    if said is None:
-        return Entry(record.where, (record.text("id"),), None, State.FAILED, "the file has null for it")
-    return Entry(record.where, (record.text("id"),), said)
+    if _null(record, "prediction"):
+        return _nothing(record.where, (record.text("id"),))
+    return Entry(record.where, (record.text("id"),), record.value("prediction"))
 
 
 FORMS = (

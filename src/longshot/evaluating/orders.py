@@ -66,6 +66,10 @@ class Opened:
 
 def open_benchmark(order: Order) -> Benchmark:
     """The benchmark of an order, as much of it as is wanted. Raises UsageError, FormatError."""
+    if order.limit < 0:
+        raise UsageError(f"a limit is a number of items, 0 for all, got {order.limit}")
+    if order.frames < -1:
+        raise UsageError(f"frames are at least 0, or -1 for the protocol's, got {order.frames}")
     benchmark = load_benchmark(order.benchmark, order.data or None, **order.options)
     return replace(benchmark, items=benchmark.items[: order.limit]) if order.limit else benchmark
 

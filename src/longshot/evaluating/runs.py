@@ -68,6 +68,8 @@ class Run:
 
     def manifest(self) -> dict[str, Any]:
         """What run.json says. Raises FormatError when it is not there or cannot be read."""
+        if not self.manifest_path.exists():
+            raise FormatError(f"{self.folder}: holds no run; there is no {self.manifest_path.name}")
         try:
             said = json.loads(self.manifest_path.read_text(encoding="utf-8"))
             if said["format"] != FORMAT:
