@@ -50,6 +50,14 @@ ENGINE_ROOM = {"tensors", "conversion"}
 ELSEWHERE = {"environments"}
 HEAVY = {"numpy", "av", "torch", "transformers", "cv2", "onnxruntime", "httpx"}
 
+# What metrics may import of others: nothing that opens a file or a connection.
+REASONING = {"numpy", "__future__", "collections", "dataclasses", "functools", "itertools", "math", "re", "string"} | {
+    *("typing", "enum", "statistics", "unicodedata", "operator", "bisect", "fractions", "numbers", "heapq", "types"),
+    *("difflib", "copy", "contextlib", "abc", "warnings"),
+    # To rank in threads, and to give pages of a matrix back that its owner mapped.
+    *("concurrent", "os", "mmap"),
+}
+
 FILES = sorted(path for path in PACKAGE.rglob("*.py"))
 
 
@@ -143,6 +151,26 @@ def test_optional_packages_are_imported_on_shelves_only() -> None:
         for where, part, _ in ours(path)
         # `longshot convert` opens its module when it is called, and only then.
         if part in ENGINE_ROOM and part_of(path) not in SHELVES | {"cli"}
+    ]
+    assert not found
+
+
+def test_metrics_know_numbers_only() -> None:
+    """No model, no file, no network: numpy, what Python computes with, and the words of measuring."""
+    ours_too = {f"longshot.{name}" for name in ("items", "journal", "errors", "timeline", "metrics")}
+    found = [
+        f"{path.relative_to(PACKAGE)}, line {line}: imports {module}"
+        for path in sorted((PACKAGE / "metrics").glob("*.py"))
+        for line, module in imports_of(path)
+        if ".".join(module.split(".")[:2]) not in ours_too and module.split(".")[0] not in REASONING
+    ]
+    assert not found
+    opening = {"open", "read_text", "write_text", "read_bytes", "write_bytes", "fromfile", "tofile", "load", "save"}
+    found = [
+        f"{path.relative_to(PACKAGE)}, line {node.lineno}: {ast.unparse(node.func)}()"
+        for path in sorted((PACKAGE / "metrics").glob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] in opening
     ]
     assert not found
 
