@@ -17,6 +17,7 @@ from longshot.errors import UsageError
 from longshot.evaluating.runs import Run
 from longshot.evaluating.sources import benchmarks_meant
 from tests import telling
+from tests.videos import write_video
 
 WORDS = ["demo-caption", "demo-choices", "demo-answers", "demo-moments"]
 QUICK = ["--json", "--quiet"]
@@ -129,10 +130,56 @@ def test_a_run_is_done_again_and_compared(
     assert run(["rerun", one, "-o", one, "--quiet"]) == USAGE
 
 
+def test_a_run_goes_to_other_programs(data: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = str(tmp_path / "run")
+    assert run(["eval", "demo-retrieval", "-d", data, "-o", folder, *QUICK]) == OK
+    capsys.readouterr()
+    for form, count in (("lmms-eval", 2), ("mteb", 2), ("html", 1)):
+        place = tmp_path / ("page.html" if form == "html" else "out")
+        assert run(["report", folder, "--to", form, "-o", str(place)]) == OK
+        written = capsys.readouterr().out.splitlines()
+        assert len(written) == count and all(Path(path).stat().st_size for path in written)
+    assert run(["report", folder, "--to", "pdf"]) == USAGE
+
+
 def test_a_plan_asks_nobody(data: str, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["eval", "demo-choices", "-d", data, "-m", str(model), "--plan", "--json"]) == OK
     assert scores_of(capsys.readouterr().out)[0]
     assert not telling.asked(model)
+
+
+KITCHEN = {
+    "mc-qa": {"question": "What?", "options": ["a red circle", "a pan"], "answer": "a pan"},
+    "caption": {"references": ["a pan"]},
+    "retrieval": {"query": "a pan"},
+}
+
+
+@pytest.mark.parametrize("kind", KITCHEN)
+def test_a_broken_video_is_unreadable_and_the_others_are_asked_about(
+    kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "videos").mkdir()
+    write_video(tmp_path / "videos" / "good.mp4")
+    (tmp_path / "videos" / "noise.mp4").write_bytes(bytes(range(256)) * 20)
+    (tmp_path / "videos" / "empty.mp4").touch()
+    names = ["good", "noise", "empty", "absent"]
+    lines = (json.dumps({"id": name, "video": name, **KITCHEN[kind]}) + "\n" for name in names)
+    (tmp_path / "kitchen.jsonl").write_text("".join(lines))
+    (tmp_path / "kitchen.toml").write_text(f'name = "kitchen"\nkind = "{kind}"\ndata = "kitchen.jsonl"\n')
+    where = [str(tmp_path / "kitchen.toml"), "--videos", str(tmp_path / "videos"), "-o", str(tmp_path / "run")]
+    assert run(["eval", *where, *QUICK]) == OK
+    expected = {"done": 1, "failed": 0, "refused": 0, "unreadable": 3}
+    assert scores_of(capsys.readouterr().out)[0]["states"] == expected
+    if kind == "retrieval":
+        from tests.test_embed import Bright
+
+        checkpoints.find.cache_clear()
+        folder = tmp_path / "bright"
+        folder.mkdir()
+        (folder / "config.json").write_text(json.dumps({"architectures": [Bright.ARCHITECTURE]}))
+        assert run(["eval", *where[:-1], str(tmp_path / "encoded"), "-m", str(folder), *QUICK]) == OK
+        assert scores_of(capsys.readouterr().out)[0]["states"] == expected
 
 
 @pytest.mark.parametrize("command", [["score"], ["report"], ["judge", "--judge", "x"], ["rerun", "-o", "new"]])

@@ -242,10 +242,13 @@ def _compare(
     return OK
 
 
-@app.command("report", help="Write a run as one HTML page that needs nothing else, alone or beside another run.")
+@app.command(
+    "report", help="Write a run as one HTML page, alone or beside another run, or as the files of lmms-eval or mteb."
+)
 def _report(
     run: RunFolder,
     against: Annotated[Path | None, typer.Option(metavar="RUN", help="Another run, side by side.")] = None,
+    to: Annotated[str, typer.Option(metavar="FORM", help="html, lmms-eval, or mteb (retrieval only).")] = "html",
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", metavar="FILE", help="The page; report.html in the run when not said."),
@@ -254,6 +257,15 @@ def _report(
     from longshot.evaluating.orders import Order, open_order
 
     benchmark, there = _run_of(run)
+    if to != "html":
+        from longshot.evaluating import exchange
+
+        writers = {"lmms-eval": exchange.write_lmms_eval, "mteb": exchange.write_mteb}
+        if to not in writers:
+            raise UsageError(f"no form called {to!r}: there are html, {', '.join(writers)}")
+        for path in writers[to](benchmark, there, output or run):
+            emit(f"{path}\n")
+        return OK
     places = open_order(Order.of(there.manifest()["order"])).places
     emit(f"{_write_report(run, benchmark, places, against=against, output=output)}\n")
     return OK
