@@ -17,7 +17,7 @@ from typing import Any
 from longshot import registry
 from longshot.asking import Desk
 from longshot.contracts import ChatModel, Loading, Progress
-from longshot.errors import UsageError
+from longshot.errors import MediaError, UsageError
 from longshot.evaluating.judge import decide, judge
 from longshot.evaluating.orders import Order, open_order
 from longshot.evaluating.predict import Chat, Observer, Predictor, Rows, predict
@@ -28,6 +28,8 @@ from longshot.models import open_chat_model, open_encoder
 from longshot.video import open_video
 
 OFFLINE = "nli:"
+BROKEN = "broken"
+"""Stands in a manifest for the content of a file that is no video."""
 JUDGE_TOKENS = 1024
 
 
@@ -140,8 +142,11 @@ def _predictor(order: Order, benchmark: Benchmark, stack: ExitStack, workers: in
 def _id_of(path: Path | None) -> str:
     if path is None:
         return ""
-    with open_video(path) as video:
-        return video.id
+    try:
+        with open_video(path) as video:
+            return video.id
+    except MediaError:  # its items are unreadable, and the others are asked about
+        return BROKEN
 
 
 def _plain(order: Order) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
@@ -272,9 +273,14 @@ class Rows:
         gallery: dict[str, tuple[Path, Span | None]] = {}
         for item in items:
             gallery.setdefault(gallery_id(item.video, item.span), (places[item.video], item.span))
-        names, rows, broken = [], [], {}
+        names: list[str] = []
+        rows: list[np.ndarray[Any, Any]] = []
+        opened: list[str] = []
+        broken: dict[str, str] = {}
         source = source_of(self.encoder, every="video", frames=self.frames, pooling="", segmenter="")
-        for id, made in zip(gallery, encode(_opened(gallery), self.encoder, source, frames=self.frames), strict=True):
+        videos_of = _opened(gallery, opened, broken)
+        for place, made in enumerate(encode(videos_of, self.encoder, source, frames=self.frames)):
+            id = opened[place]
             if made.vectors is None:
                 broken[id] = made.reason
                 continue
@@ -316,10 +322,19 @@ def ranked(
         yield Prediction(item.id, State.DONE, value, details={"ties": ties} if ties else {})
 
 
-def _opened(gallery: Mapping[str, tuple[Path, Span | None]]) -> Iterator[tuple[Video, list[Span]]]:
-    for path, span in gallery.values():
-        with open_video(path) as video:
-            whole = Span(0.0, video.pictures_end() or video.duration)
+def _opened(
+    gallery: Mapping[str, tuple[Path, Span | None]], opened: list[str], broken: dict[str, str]
+) -> Iterator[tuple[Video, list[Span]]]:
+    """Each video with its span; the id is added to `opened`, or to `broken` with what is wrong with its file."""
+    for id, (path, span) in gallery.items():
+        with ExitStack() as stack:
+            try:
+                video = stack.enter_context(open_video(path))
+                whole = Span(0.0, video.pictures_end() or video.duration)
+            except MediaError as error:
+                broken[id] = " ".join(str(error).split())
+                continue
+            opened.append(id)
             yield video, [(span or whole).clamp(whole)]
 
 
