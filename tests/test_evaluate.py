@@ -148,6 +148,35 @@ def test_a_plan_asks_nobody(data: str, model: Path, tmp_path: Path, capsys: pyte
     assert not telling.asked(model)
 
 
+@pytest.mark.parametrize(
+    ("order", "said"),
+    [
+        ({}, "there is no order in it"),
+        ({"order": 5}, "there is no order in it"),
+        ({"order": {"benchmark": "demo-choices"}}, "there is no order in it"),
+        ({"order": {"benchmark": "b", "model": "m", "modle": 1}}, "no field 'modle'"),
+        ({"order": {"benchmark": "b", "model": "m", "loading": {"devise": 1}}}, "there is no order in it"),
+    ],
+)
+@pytest.mark.parametrize("command", [["score"], ["report"], ["rerun", "-o", "new"]])
+def test_a_manifest_without_an_order_is_told(
+    command: list[str], order: dict, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "run.json").write_text(json.dumps({"format": 1, **order}))
+    assert run([*command, str(tmp_path)]) != OK
+    errors = capsys.readouterr().err
+    assert said in errors and "bug" not in errors and len(errors.splitlines()) == 1
+
+
+def test_a_run_that_cannot_be_kept_is_told(data: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").touch()
+    assert run(["eval", "demo-choices", "-d", data, "-o", str(tmp_path / "file"), *QUICK]) != OK
+    assert (
+        capsys.readouterr().err
+        == f"longshot: {tmp_path / 'file'}: cannot be written: File exists; choose another folder\n"
+    )
+
+
 KITCHEN = {
     "mc-qa": {"question": "What?", "options": ["a red circle", "a pan"], "answer": "a pan"},
     "caption": {"references": ["a pan"]},

@@ -212,9 +212,7 @@ def _judge(
         return OK
     if not judge:
         raise UsageError("judging needs a judge: say which, with --judge NAME")
-    order = replace(
-        Order.of(there.manifest()["order"]), judge=judge, judge_settings=_pairs(judge_sets or ()), prompts=prompts
-    )
+    order = replace(Order.of_run(there), judge=judge, judge_settings=_pairs(judge_sets or ()), prompts=prompts)
     with Meter("judge", quiet=quiet) as meter:
         judge_run(order, benchmark, there, name=name, progress=meter)
     said = score(benchmark, there.rows(benchmark, judge=name), seed=order.seed, run=None if name else there)
@@ -266,7 +264,7 @@ def _report(
         for path in writers[to](benchmark, there, output or run):
             emit(f"{path}\n")
         return OK
-    places = open_order(Order.of(there.manifest()["order"])).places
+    places = open_order(Order.of_run(there)).places
     emit(f"{_write_report(run, benchmark, places, against=against, output=output)}\n")
     return OK
 
@@ -297,7 +295,7 @@ def _run_of(folder: Path) -> tuple[Benchmark, Any]:
     from longshot.evaluating.runs import Run
 
     run = Run(folder)
-    return open_benchmark(Order.of(run.manifest()["order"])), run
+    return open_benchmark(Order.of_run(run)), run
 
 
 def _write_report(

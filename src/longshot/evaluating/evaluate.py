@@ -116,7 +116,7 @@ def rerun(path: str | os.PathLike[str], out: str | os.PathLike[str], *, progress
     if Path(out).resolve() == before.folder.resolve():
         raise UsageError(f"{out} is the run itself: name another folder to do it again in")
     said = before.manifest()
-    evaluate(Order.of(said["order"]), out, progress=progress)
+    evaluate(Order.of_run(before), out, progress=progress)
     after = Run(Path(out))
     found = differences(said, after.manifest(), of=("benchmark", "model", "predict", "videos", "seed", "made_with"))
     one, two = before.predictions(), after.predictions()

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from longshot.contracts import Loading
-from longshot.errors import UsageError
-from longshot.evaluating.runs import missing_of
+from longshot.errors import FormatError, UsageError
+from longshot.evaluating.runs import Run, missing_of
 from longshot.evaluating.sources import find_videos, load_benchmark
 from longshot.items import Benchmark
 
@@ -53,6 +53,17 @@ class Order:
             raise UsageError(f"an order has no field {strange[0]!r}: there are {', '.join(sorted(known))}")
         loading = Loading(**said.get("loading", {}))
         return cls(**{**said, "loading": loading})
+
+    @classmethod
+    def of_run(cls, run: Run) -> Order:
+        """The order of a run. Raises FormatError for a run.json that has none, UsageError for a field not known."""
+        said = run.manifest().get("order")
+        try:
+            if isinstance(said, Mapping):
+                return cls.of(said)
+        except TypeError:  # fields are missing, or of another kind
+            pass
+        raise FormatError(f"{run.manifest_path}: there is no order in it that a run could be made by")
 
 
 @dataclass(frozen=True, slots=True)

@@ -114,7 +114,10 @@ class Run:
 
     def write_manifest(self, said: Mapping[str, Any]) -> None:
         """Write run.json, whole or not at all."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UsageError(f"{self.folder}: cannot be written: {error.strerror}; choose another folder") from error
         write_text(self.manifest_path, json.dumps(said, indent=1, ensure_ascii=False, sort_keys=True) + "\n")
 
     def begin(self, said: Mapping[str, Any]) -> dict[str, Any]:
