@@ -177,6 +177,32 @@ def test_a_run_that_cannot_be_kept_is_told(data: str, tmp_path: Path, capsys: py
     )
 
 
+def test_what_scores_count_as_unreadable_is_no_answer_that_is_done(
+    data: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checkpoints.find.cache_clear()
+    model = telling.model_folder(tmp_path / "model", say="I would rather not say.")
+    command = ["eval", "demo-choices", "-d", data, "-m", str(model), "-o", str(tmp_path / "run"), *QUICK]
+    assert run(command) == OK
+    (said,) = scores_of(capsys.readouterr().out)
+    assert said["states"] == said["scores"][0]["states"] and said["states"]["unreadable"] == said["n"]
+
+
+def test_what_nobody_judged_is_not_called_done(data: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["eval", "demo-answers", "-d", data, "-o", str(tmp_path / "run"), *QUICK]) == OK
+    (said,) = scores_of(capsys.readouterr().out)
+    assert said["states"] == said["scores"][0]["states"] and said["states"]["done"] == 0
+
+
+def test_a_shard_that_did_its_part_has_not_failed(
+    data: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for shard, left in (("1/2", True), ("2/2", False)):
+        command = ["eval", "demo-choices", "-d", data, "-o", str(tmp_path / "run"), "--shard", shard, *QUICK]
+        assert run(command) == OK
+        assert bool(scores_of(capsys.readouterr().out)[0]["states"]["failed"]) == left
+
+
 KITCHEN = {
     "mc-qa": {"question": "What?", "options": ["a red circle", "a pan"], "answer": "a pan"},
     "caption": {"references": ["a pan"]},

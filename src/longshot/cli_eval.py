@@ -87,6 +87,8 @@ def _eval(
 ) -> int:
     from longshot.evaluating.evaluate import evaluate
     from longshot.evaluating.orders import Order, each_order, open_order, shards
+    from longshot.evaluating.runs import Run
+    from longshot.evaluating.score import states_of
     from longshot.evaluating.sources import benchmarks_meant
     from longshot.terminal import Meter, plain
 
@@ -126,7 +128,9 @@ def _eval(
         with Meter(f"eval {one.benchmark}", quiet=quiet) as meter:
             said = evaluate(one, folder, shard=shards(shard), progress=meter)
         _show(said, as_json)
-        failed += said["states"]["failed"]
+        # What waits for a judge, or for another shard, has not failed.
+        tried = [row for row in Run(folder).rows(opened.benchmark) if row.prediction]
+        failed += states_of(tried)["failed"]
         if shards(shard)[1] == 1:
             _write_report(folder, opened.benchmark, opened.places)
     return SOME_FAILED if failed else OK

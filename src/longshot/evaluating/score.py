@@ -70,7 +70,7 @@ def score(
         "fingerprint": benchmark.fingerprint,
         "legacy": benchmark.legacy,
         "n": len(rows),
-        "states": states_of(rows),
+        "states": _ended(found, rows),
         "seed": seed,
         "resamples": resamples,
         "counting": dict(counting or {}),
@@ -79,6 +79,12 @@ def score(
     if run is not None:
         write_text(run.scores_path, json.dumps(said, indent=1, ensure_ascii=False) + "\n")
     return said
+
+
+def _ended(found: Sequence[Score], rows: Sequence[Row]) -> dict[str, int]:
+    """As the first score of all rows has it, which knows what cannot be read and what nobody judged."""
+    first = next((one.states for one in found if not one.group and not one.legacy), {})
+    return {**states_of([]), **first} if sum(first.values()) == len(rows) else states_of(rows)
 
 
 def states_of(rows: Sequence[Row]) -> dict[str, int]:
