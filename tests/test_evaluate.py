@@ -245,6 +245,24 @@ def test_a_folder_without_a_run_is_told_in_one_line(
     assert capsys.readouterr().err == f"longshot: {tmp_path}: holds no run; there is no run.json\n"
 
 
+def test_of_several_one_without_its_files_is_left_out(
+    data: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = ["demo-choices", "dream-1k"]
+    assert run(["eval", *names, "-d", data, "-o", str(tmp_path / "runs"), *QUICK]) == SOME_FAILED
+    captured = capsys.readouterr()
+    assert [one["benchmark"].replace("_", "-") for one in scores_of(captured.out)] == ["demo-choices"]
+    assert "dream-1k is left out" in captured.err
+    assert run(["eval", *names, "-d", data, "--plan", "--json"]) == OK
+    assert len(scores_of(capsys.readouterr().out)) == 1
+
+
+def test_the_first_reason_is_said(data: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = telling.model_folder(tmp_path / "refusing", say="I'm sorry, but I can't help with that.")
+    run(["eval", "demo-answers", "-d", data, "-m", str(model), "-o", str(tmp_path / "run"), *QUICK])
+    assert "24 of 24 items are not done" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -174,7 +174,7 @@ def test_submissions_of_moments_are_kept_as_they_came(tmp_path: Path) -> None:
     assert found["9"].value == {"windows": [], "saliency": [1, 0]}
     assert [line.removeprefix(f"{path}: ") for line in problems] == [
         "1 windows that end before they start, which count as misses: 7",
-        "1 windows that are not finite, which count as misses: 8",
+        "1 windows that are not finite: they find nothing or, by score, come last: 8",
         "1 lists of saliency that are not finite, left out: 8",
     ]
 

@@ -274,7 +274,8 @@ def test_scores_by_hand() -> None:
     assert of(found, legacy=True) == pytest.approx(LEGACY)
     assert [score.legacy for score in found if not score.group] == [False] * len(STRICT) + [True] * len(LEGACY)
     first = found[0]
-    assert (first.name, first.n, first.unit, first.note) == ("R@1 text to video", 4, "%", "among 3 videos")
+    note = "among 3 videos; 1 not done, whose videos stood in nobody's way"
+    assert (first.name, first.n, first.unit, first.note) == ("R@1 text to video", 4, "%", note)
     assert first.states == {"done": 3, "failed": 0, "refused": 1, "unreadable": 0}
     by_name = {(score.name, score.legacy): score for score in found if not score.group}
     assert by_name["MRR video to text", False].n == 3

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from longshot.errors import UsageError
+from longshot.errors import FormatError, UsageError
+from longshot.journal import State
 from longshot.saying import OK, SOME_FAILED, cache_folder, complain, emit, emit_drawing, emit_json
 
 if TYPE_CHECKING:
     from longshot.evaluating.orders import Order
-    from longshot.items import Benchmark
+    from longshot.items import Benchmark, Row
 
 app = typer.Typer()
 
@@ -85,12 +86,8 @@ def _eval(
     as_json: AsJson = None,
     quiet: Quiet = False,
 ) -> int:
-    from longshot.evaluating.evaluate import evaluate
-    from longshot.evaluating.orders import Order, each_order, open_order, shards
-    from longshot.evaluating.runs import Run
-    from longshot.evaluating.score import states_of
+    from longshot.evaluating.orders import Order, each_order, shards
     from longshot.evaluating.sources import benchmarks_meant
-    from longshot.terminal import Meter, plain
 
     loading, settings = _loading(sets or (), device, remote_code)
     _check_loading(model, loading)
@@ -119,21 +116,49 @@ def _eval(
         raise UsageError("a run needs a folder to be kept in: say which, with -o RUN")
     failed = 0
     for one, folder in each_order(order, names, output):
-        opened = open_order(one)
-        if opened.missing and not quiet:
-            some = ", ".join(map(plain, opened.missing[:3])) + (", …" if len(opened.missing) > 3 else "")
-            complain(f"{one.benchmark}: {len(opened.missing)} of {len(opened.places)} videos are missing: {some}")
-        if opened.benchmark.judge and not one.judge and not quiet:
-            complain(f"{one.benchmark}: its scores need a judge: add --judge, or later: longshot judge {folder}")
-        with Meter(f"eval {one.benchmark}", quiet=quiet) as meter:
-            said = evaluate(one, folder, shard=shards(shard), progress=meter)
-        _show(said, as_json)
-        # What waits for a judge, or for another shard, has not failed.
-        tried = [row for row in Run(folder).rows(opened.benchmark) if row.prediction]
-        failed += states_of(tried)["failed"]
-        if shards(shard)[1] == 1:
-            _write_report(folder, opened.benchmark, opened.places)
+        try:
+            failed += _evaluate(one, folder, shards(shard), as_json, quiet)
+        except (UsageError, FormatError) as error:
+            if len(names) == 1:
+                raise
+            # Others may well be measured: their files are there.
+            complain(f"{one.benchmark} is left out: {error}")
+            failed += 1
     return SOME_FAILED if failed else OK
+
+
+def _evaluate(order: Order, folder: Path, shard: tuple[int, int], as_json: bool | None, quiet: bool) -> int:
+    """Measure on one benchmark, show and report it; how many items failed."""
+    from longshot.evaluating.evaluate import evaluate
+    from longshot.evaluating.orders import open_order
+    from longshot.evaluating.runs import Run
+    from longshot.evaluating.score import states_of
+    from longshot.terminal import Meter, plain
+
+    opened = open_order(order)
+    if opened.missing and not quiet:
+        some = ", ".join(map(plain, opened.missing[:3])) + (", …" if len(opened.missing) > 3 else "")
+        complain(f"{order.benchmark}: {len(opened.missing)} of {len(opened.places)} videos are missing: {some}")
+    if opened.benchmark.judge and not order.judge and not quiet:
+        complain(f"{order.benchmark}: its scores need a judge: add --judge, or later: longshot judge {folder}")
+    with Meter(f"eval {order.benchmark}", quiet=quiet) as meter:
+        said = evaluate(order, folder, shard=shard, progress=meter)
+    _show(said, as_json)
+    # What waits for a judge, or for another shard, has not failed.
+    tried = [row for row in Run(folder).rows(opened.benchmark) if row.prediction]
+    _say_why(order.benchmark, tried)
+    if shard[1] == 1:
+        _write_report(folder, opened.benchmark, opened.places)
+    return states_of(tried)["failed"]
+
+
+def _say_why(name: str, rows: Sequence[Row]) -> None:
+    """What kept items from being done, by the first reason."""
+    reasons = [(one.verdict or one.prediction).reason for one in rows if one.state is not State.DONE and one.prediction]
+    if reasons:
+        complain(
+            f"{name}: {len(reasons)} of {len(rows)} items are not done; the first: {reasons[0] or 'no reason given'}"
+        )
 
 
 @app.command(
@@ -219,8 +244,10 @@ def _judge(
     order = replace(Order.of_run(there), judge=judge, judge_settings=_pairs(judge_sets or ()), prompts=prompts)
     with Meter("judge", quiet=quiet) as meter:
         judge_run(order, benchmark, there, name=name, progress=meter)
-    said = score(benchmark, there.rows(benchmark, judge=name), seed=order.seed, run=None if name else there)
+    rows = there.rows(benchmark, judge=name)
+    said = score(benchmark, rows, seed=order.seed, run=None if name else there)
     _show(said, as_json)
+    _say_why(benchmark.name, [row for row in rows if row.prediction])
     return SOME_FAILED if said["states"]["failed"] else OK
 
 
@@ -334,7 +361,13 @@ def _plan(order: Order, names: Sequence[str], as_json: bool | None) -> int:
     from longshot.evaluating.plan import plan
 
     for one, _ in each_order(order, list(names), Path()):
-        said = asdict(plan(one))
+        try:
+            said = asdict(plan(one))
+        except (UsageError, FormatError) as error:
+            if len(names) == 1:
+                raise
+            complain(f"{one.benchmark} is left out: {error}")
+            continue
         if _json(as_json):
             emit_json(said)
         else:

@@ -264,7 +264,7 @@ def _windows(entry: Entry, item: Item, problems: _Problems) -> dict[str, Any]:
         if not (isinstance(window, list) and len(window) in (2, 3) and all(map(_is_number, window))):
             raise _wrong(entry, "a window, [start, end] or [start, end, score],", window)
         if not all(map(math.isfinite, window)):
-            problems.add("windows that are not finite, which count as misses", item.id)
+            problems.add("windows that are not finite: they find nothing or, by score, come last", item.id)
         elif window[0] < 0:
             problems.add("windows before the start of the video", item.id)
         elif window[1] <= window[0]:

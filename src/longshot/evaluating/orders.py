@@ -102,7 +102,14 @@ def shards(text: str) -> tuple[int, int]:
 
 
 def each_order(order: Order, names: list[str], out: Path) -> Iterator[tuple[Order, Path]]:
-    """One order and one folder for each benchmark: the folder itself for one, folders inside it for several."""
+    """One order and one folder for each benchmark: the folder itself for one, folders inside it for several.
+
+    With several, the data of one is its own folder below that of all, where there is one: DATA/dream-1k.
+    """
     for name in names:
         stem = Path(name).stem if name.endswith(".toml") else name
-        yield replace(order, benchmark=name), out if len(names) == 1 else out / stem
+        if len(names) == 1:
+            yield replace(order, benchmark=name), out
+            continue
+        own = next((p for p in (Path(order.data, stem), Path(order.data, stem.replace("-", "_"))) if p.is_dir()), None)
+        yield replace(order, benchmark=name, data=str(own) if order.data and own else order.data), out / stem

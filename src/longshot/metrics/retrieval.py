@@ -315,6 +315,9 @@ class _Book:
         states = Counter(state for state, counts in zip(self._states, counted.tolist(), strict=True) if counts)
         low, high = bounds(samples)
         sizes = " and ".join(f"{way.size} {'videos' if way.name == FORWARD else 'texts'}" for way in ways)
+        lost = int(counted.sum()) - states[State.DONE]
+        # Ranks are among what could be read, which is easier than the whole gallery: that must be said.
+        easier = f"; {lost} not done, whose videos stood in nobody's way" if lost else ""
         return Score(
             name,
             None if np.isnan(value) else value,
@@ -325,7 +328,7 @@ class _Book:
             dict(group),
             bool(legacy),
             unit,
-            f"among {sizes}" + (f"; {legacy}" if legacy else ""),
+            f"among {sizes}{easier}" + (f"; {legacy}" if legacy else ""),
         )
 
 
