@@ -279,12 +279,13 @@ def test_scores_by_hand() -> None:
     assert first.states == {"done": 3, "failed": 0, "refused": 1, "unreadable": 0}
     by_name = {(score.name, score.legacy): score for score in found if not score.group}
     assert by_name["MRR video to text", False].n == 3
-    assert by_name["MRR video to text", False].note == "among 4 texts"
+    assert by_name["MRR video to text", False].note.startswith("among 4 texts")
     assert by_name["MedR text to video", False].unit == ""
     assert by_name["R@1 text to video", True].n == 3
     assert by_name["R@1 text to video", True].states["refused"] == 0
     assert by_name["pass@1 text to video", True].n == 4
-    assert by_name["pass@1 video to text", True].note == "among 4 texts; hits / 4 texts"
+    note = by_name["pass@1 video to text", True].note
+    assert note.startswith("among 4 texts") and note.endswith("; hits / 4 texts")
 
 
 def test_groups() -> None:
