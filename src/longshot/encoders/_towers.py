@@ -273,3 +273,27 @@ def under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The tensors of one tower below a name; its projection goes beside it, as "<prefix>_projection.weight"."""
     beside = {"projection.weight": f"{prefix}_projection.weight"}
     return {beside.get(name, f"{prefix}_model.{name}"): tensor for name, tensor in tensors.items()}
+
+
+class TwoTowers(nn.Module):
+    """What sees and what reads, each with its projection into the one space, under the names of published files.
+
+    seeing: makes the tower that sees, from the weights' shapes and the channels of one attention head. head: those.
+    """
+
+    def __init__(self, weights: Weights, head: int, seeing: Callable[[Weights, int], nn.Module]) -> None:
+        super().__init__()
+        width = weights.shape("text_model.final_layer_norm.weight")[0]
+        self.vision_model = seeing(weights, head)
+        self.text_model = TextTower(weights, "text_model.", {"num_attention_heads": width // head})
+        for name in ("vision_projection", "text_projection"):
+            made, into = weights.shape(f"{name}.weight")
+            self.add_module(name, nn.Linear(into, made, bias=False))
+
+    def see(self, pixels: Tensor) -> Tensor:
+        """Pictures (N, 3, side, side), or clips (N, T, 3, side, side) -> (N, D)."""
+        return self.vision_projection(self.vision_model(pixels))
+
+    def read(self, ids: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Token ids (N, L) -> (N, D). mask is not needed: no position looks at one after it."""
+        return self.text_projection(self.text_model(ids))

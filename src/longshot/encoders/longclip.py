@@ -21,7 +21,7 @@ from longshot.encoders._pictures import PicturesEncoder
 from longshot.encoders._towers import (
     Layer,
     Patches,
-    TextTower,
+    TwoTowers,
     Weights,
     from_openai,
     part,
@@ -55,7 +55,7 @@ def load(name: str, *, loading: Loading, pooling: str = "") -> PicturesEncoder:
     vision = under("vision", from_openai(part(loaded.tensors, "visual.")))
     weights = Weights(loaded.of, under("text", from_openai(text)) | vision)
     with torch.device("meta"):
-        model = LongClip(weights, int(checkpoint.config.get("head_size") or 64))
+        model = TwoTowers(weights, int(checkpoint.config.get("head_size") or 64), PictureTower)
     weights.fill(model, loading)
     return PicturesEncoder(LongClipTowers(model, checkpoint, loading), checkpoint, loading=loading, pooling=pooling)
 
@@ -78,27 +78,6 @@ class PictureTower(nn.Module):
         for layer in self.encoder["layers"]:
             x = layer(x)
         return self.post_layernorm(x[:, 0])
-
-
-class LongClip(nn.Module):
-    """Both towers and their projections. head: channels of one attention head."""
-
-    def __init__(self, weights: Weights, head: int) -> None:
-        super().__init__()
-        width = weights.shape("text_model.final_layer_norm.weight")[0]
-        self.vision_model = PictureTower(weights, head)
-        self.text_model = TextTower(weights, "text_model.", {"num_attention_heads": width // head})
-        for name in ("vision_projection", "text_projection"):
-            made, into = weights.shape(f"{name}.weight")
-            self.add_module(name, nn.Linear(into, made, bias=False))
-
-    def see(self, pixels: Tensor) -> Tensor:
-        """Pictures (N, 3, side, side) -> (N, D)."""
-        return self.vision_projection(self.vision_model(pixels))
-
-    def read(self, ids: Tensor) -> Tensor:
-        """Token ids (N, L) -> (N, D)."""
-        return self.text_projection(self.text_model(ids))
 
 
 class LongClipTowers:

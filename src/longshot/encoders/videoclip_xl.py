@@ -15,7 +15,7 @@ from longshot.contracts import Loading
 from longshot.encoders._towers import (
     Layer,
     Patches,
-    TextTower,
+    TwoTowers,
     Weights,
     from_openai,
     part,
@@ -46,7 +46,7 @@ def load(name: str, *, loading: Loading, pooling: str = "") -> VideoTextEncoder:
     vision = under("vision", from_openai(part(loaded.tensors, "vision_model.vision_encoder.")))
     weights = Weights(loaded.of, text | vision)
     with torch.device("meta"):
-        model = VideoClip(weights, int(checkpoint.config.get("head_size") or 64))
+        model = TwoTowers(weights, int(checkpoint.config.get("head_size") or 64), JointTower)
     weights.fill(model, loading)
     return VideoTextEncoder(
         model,
@@ -81,24 +81,3 @@ class JointTower(nn.Module):
         for layer in self.encoder["layers"]:
             x = layer(x)
         return self.post_layernorm(x[:, 0])
-
-
-class VideoClip(nn.Module):
-    """Both towers and their projections. head: channels of one attention head."""
-
-    def __init__(self, weights: Weights, head: int) -> None:
-        super().__init__()
-        width = weights.shape("text_model.final_layer_norm.weight")[0]
-        self.vision_model = JointTower(weights, head)
-        self.text_model = TextTower(weights, "text_model.", {"num_attention_heads": width // head})
-        for name in ("vision_projection", "text_projection"):
-            made, into = weights.shape(f"{name}.weight")
-            self.add_module(name, nn.Linear(into, made, bias=False))
-
-    def see(self, pixels: Tensor) -> Tensor:
-        """Clips (N, T, 3, side, side) -> (N, D)."""
-        return self.vision_projection(self.vision_model(pixels))
-
-    def read(self, ids: Tensor, mask: Tensor) -> Tensor:
-        """Token ids (N, L) -> (N, D)."""
-        return self.text_projection(self.text_model(ids))
