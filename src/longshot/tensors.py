@@ -108,6 +108,28 @@ def load(
     return model.eval().requires_grad_(False)
 
 
+def load_sentence_model(kind: Any, checkpoint: Checkpoint, loading: Loading) -> Any:
+    """A model of sentence-transformers (kind: its class) with the weights of a checkpoint, ready to infer.
+
+    Which weights are missing is for the caller to see: the library does not tell. Raises ModelError.
+    """
+    options: dict[str, Any] = {"use_safetensors": True, "dtype": dtype_of(loading)}
+    if loading.attention != "auto":
+        options["attn_implementation"] = loading.attention
+    try:
+        model = kind(
+            str(checkpoint.folder),
+            device=str(device_of(loading)),
+            trust_remote_code=loading.remote_code,
+            local_files_only=True,
+            model_kwargs=options,
+        )
+    except (OSError, ValueError, RuntimeError, ImportError, KeyError, TypeError) as error:
+        said = " ".join(str(error).split())
+        raise ModelError(checkpoint.name, f"cannot be loaded: {said[:300] or type(error).__name__}") from error
+    return model.eval().requires_grad_(False)
+
+
 def account(name: str, told: Mapping[str, Any]) -> None:
     """Refuse missing weights and wrong shapes by name, and log those that have no place. Raises ModelError.
 

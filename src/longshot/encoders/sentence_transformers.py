@@ -21,7 +21,7 @@ from longshot.checkpoints import Checkpoint
 from longshot.contracts import Loading
 from longshot.encoders._pictures import PicturesEncoder
 from longshot.errors import ModelError, UsageError
-from longshot.tensors import account, device_of, dtype_of
+from longshot.tensors import account, load_sentence_model
 
 NEEDS = ("torch", "transformers", "torchvision", "sentence_transformers", "PIL")
 EXTRA = "encoders"
@@ -38,7 +38,7 @@ def load(name: str, *, loading: Loading, pooling: str = "") -> PicturesEncoder:
     checkpoint = checkpoints.find(name)
     parts = _parts(checkpoint)
     _check_code(checkpoint, loading)
-    model = _model(checkpoint, loading)
+    model = load_sentence_model(sentence_transformers.SentenceTransformer, checkpoint, loading)
     _check_weights(checkpoint, parts, model)
     towers = SentenceTowers(model, checkpoint.name)
     return PicturesEncoder(
@@ -117,24 +117,6 @@ def _check_code(checkpoint: Checkpoint, loading: Loading) -> None:
             f"its modules run Python that comes with it ({', '.join(foreign)}, revision {checkpoint.revision}); "
             "read it, then allow it: --remote-code",
         )
-
-
-def _model(checkpoint: Checkpoint, loading: Loading) -> Any:
-    options: dict[str, Any] = {"use_safetensors": True, "dtype": dtype_of(loading)}
-    if loading.attention != "auto":
-        options["attn_implementation"] = loading.attention
-    try:
-        model = sentence_transformers.SentenceTransformer(
-            str(checkpoint.folder),
-            device=str(device_of(loading)),
-            trust_remote_code=loading.remote_code,
-            local_files_only=True,
-            model_kwargs=options,
-        )
-    except (OSError, ValueError, RuntimeError, ImportError, KeyError, TypeError) as error:
-        said = " ".join(str(error).split())
-        raise ModelError(checkpoint.name, f"cannot be loaded: {said[:300] or type(error).__name__}") from error
-    return model.eval().requires_grad_(False)
 
 
 def _check_weights(checkpoint: Checkpoint, parts: Sequence[Checkpoint], model: Any) -> None:

@@ -25,8 +25,8 @@ from longshot.items import Row, Verdict
 from longshot.journal import State
 from longshot.judges._clauses import clauses_of, is_static, sentences_of
 from longshot.judges._facts import LABELS, gold_of, part_of_verdict, reference_of, unique
-from longshot.tensors import device_of, dtype_of
 from longshot.tensors import load as load_weights
+from longshot.tensors import load_sentence_model
 
 NEEDS = ("torch", "transformers", "sentence_transformers")
 EXTRA = "encoders"
@@ -180,26 +180,13 @@ def columns_of(id2label: Any, name: str) -> list[int]:
 
 def _opened(checkpoint: Checkpoint, loading: Loading) -> Any:
     checkpoint.check()
-    options: dict[str, Any] = {"use_safetensors": True, "dtype": dtype_of(loading)}
-    if loading.attention != "auto":
-        options["attn_implementation"] = loading.attention
-    try:
-        model = sentence_transformers.CrossEncoder(
-            str(checkpoint.folder),
-            device=str(device_of(loading)),
-            trust_remote_code=loading.remote_code,
-            local_files_only=True,
-            model_kwargs=options,
-        )
-    except (OSError, ValueError, RuntimeError, ImportError, KeyError, TypeError) as error:
-        said = " ".join(str(error).split())
-        raise ModelError(checkpoint.name, f"cannot be loaded: {said[:300] or type(error).__name__}") from error
+    model = load_sentence_model(sentence_transformers.CrossEncoder, checkpoint, loading)
     held, inner = checkpoint.tensors(), model.model
     tied = set(getattr(inner, "all_tied_weights_keys", ()) or ())
     if any(key not in held and key not in tied for key in inner.state_dict()):
         # Names of older files change as they are read; what is truly missing would be random, and is refused here.
         load_weights(AutoModelForSequenceClassification, checkpoint, loading)
-    return model.eval().requires_grad_(False)
+    return model
 
 
 def _texts(row: Row) -> tuple[str, str]:
