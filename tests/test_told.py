@@ -165,6 +165,25 @@ def test_merge_reads_a_library_and_writes_into_one(
     assert "no captions of level 'shot'" in capsys.readouterr().err
 
 
+def test_a_checkpoint_does_it_all(films: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from longshot.vectors import read_vectors
+    from tests.tiny.qwen import qwen2_vl
+
+    tiny = str(qwen2_vl(tmp_path / "tiny"))
+    out = str(tmp_path / "out")
+    short = ["--set", "max_new_tokens=6", *QUICK]
+    assert run(["describe", films[0], "--every", "4", "-m", tiny, "-o", out, *short]) == OK
+    (row,) = lines(capsys.readouterr().out)
+    assert row["tracks"][0]["source"]["model"] == tiny
+    assert len({caption["text"] for caption in row["tracks"][0]["captions"]}) > 1
+    assert run(["recap", films[0], "-m", tiny, "-o", out, *short]) == OK
+    (row,) = lines(capsys.readouterr().out)
+    assert {"video", "segment", "clip", "shot"} <= {track["level"] for track in row["tracks"]}
+    assert run(["embed", films[0], "-e", tiny, "--every", "4", "-o", str(tmp_path / "v.parquet"), "--quiet"]) == OK
+    vectors = read_vectors(tmp_path / "v.parquet")
+    assert vectors.rows.shape == (3, 64) and vectors.source.model == tiny
+
+
 @pytest.mark.slow
 def test_killed_anywhere_no_answer_is_lost_or_asked_for_twice(films: list[str], tmp_path: Path) -> None:
     model = telling.model_folder(tmp_path / "model", delay=0.02)
