@@ -3,7 +3,7 @@
     python benchmarks/run.py benchmarks/data --rounds 3 [--long] [--torchcodec /path/to/its/python]
 
 Takes about half an hour on 2 cores, most of it for making the videos the first time; `--long` adds the 3-hour
-recap. Accuracy of shots has its own programs (shots_truth.py, shots_accuracy.py; see docs/shots.md).
+recap, `--models` what asks models and what measures them (another quarter of an hour). Accuracy of shots has its own programs (shots_truth.py, shots_accuracy.py; see docs/shots.md).
 """
 
 from __future__ import annotations
@@ -14,6 +14,14 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
+_MODELS = (
+    ["endpoint_slots.py", "--clips", "200", "--seconds", "0.5", "1", "2"],
+    ["endpoint_slots.py", "--clips", "1000", "--seconds", "1"],
+    ["engine.py", "--clips", "32"],
+    ["caption_metrics.py"],
+    ["moment_scores.py"],
+    ["retrieval_scores.py", "--rounds", "1"],
+)
 
 
 def main() -> None:
@@ -21,6 +29,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path, nargs="?", default=HERE / "data")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--long", action="store_true")
+    parser.add_argument("--models", action="store_true")
     parser.add_argument("--torchcodec")
     chosen = parser.parse_args()
     slow, quick = chosen.folder / "1080p-gop250.mp4", chosen.folder / "1080p-gop30.mp4"
@@ -34,6 +43,7 @@ def main() -> None:
         ["passes.py", str(slow), *rounds, "--seconds", "300"],
         ["lovr.py", str(slow), *rounds],
         ["memory.py", *lengths],
+        *(_MODELS if chosen.models else []),
     ):
         print(f"\n## {' '.join(program)}\n", flush=True)
         subprocess.run([sys.executable, str(HERE / program[0]), *program[1:]], check=True)
