@@ -2,8 +2,9 @@
 
     python benchmarks/run.py benchmarks/data --rounds 3 [--long] [--torchcodec /path/to/its/python]
 
-Takes about half an hour on 2 cores, most of it for making the videos the first time; `--long` adds the 3-hour
-recap, `--models` what asks models and what measures them (another quarter of an hour). Accuracy of shots has its own programs (shots_truth.py, shots_accuracy.py; see docs/shots.md).
+Takes about half an hour on 2 cores, most of it for making the videos the first time; `--long` adds the 3-hour recap,
+`--models` what asks models and what measures them (another quarter of an hour). Accuracy of shots has its own programs
+(shots_truth.py, shots_accuracy.py; see docs/shots.md).
 """
 
 from __future__ import annotations
