@@ -14,7 +14,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -87,7 +87,7 @@ class Checkpoint:
         asked = sorted({str(target).split("--")[-1].split(".")[0] for target in _targets(self.config.get("auto_map"))})
         if allowed:
             return
-        files = _some([f"{name}.py" for name in asked]) or "none named"
+        files = some([f"{name}.py" for name in asked]) or "none named"
         raise ModelError(
             self.name,
             f"{why} needs the Python files that come with it ({files}, revision {self.revision}); "
@@ -106,7 +106,7 @@ class Checkpoint:
         if absent:
             raise ModelError(
                 self.name,
-                f"{len(absent)} of {len(wanted)} weight files are missing ({_some(absent)}); fetch the others too",
+                f"{len(absent)} of {len(wanted)} weight files are missing ({some(absent)}); fetch the others too",
             )
 
 
@@ -137,7 +137,7 @@ def _read(folder: Path, name: str) -> Checkpoint:
         _refuse_pickles(folder, name)
         held = sorted(entry.name for entry in folder.iterdir())
         hint = "" if Path(name).expanduser().is_dir() else _BY_HAND.format(id=name)
-        raise ModelError(name, f"is no checkpoint: it has no config.json (it holds {_some(held) or 'nothing'}){hint}")
+        raise ModelError(name, f"is no checkpoint: it has no config.json (it holds {some(held) or 'nothing'}){hint}")
     return Checkpoint(folder, name, _json(config, name) if config.exists() else {})
 
 
@@ -184,7 +184,7 @@ def _refuse_pickles(folder: Path, name: str) -> None:
     if pickled:
         raise ModelError(
             name,
-            f"its weights are pickled ({_some(pickled)}), and opening those can run any program; "
+            f"its weights are pickled ({some(pickled)}), and opening those can run any program; "
             f"convert them once: longshot convert {folder} {folder}-safe",
         )
 
@@ -205,5 +205,6 @@ def _targets(auto_map: Any) -> list[Any]:
     return [one for value in auto_map.values() for one in (value if isinstance(value, list) else [value]) if one]
 
 
-def _some(names: list[str]) -> str:
+def some(names: Sequence[str]) -> str:
+    """The first three names, with dots when there are more."""
     return ", ".join(names[:3]) + (", …" if len(names) > 3 else "")

@@ -37,6 +37,7 @@ from longshot.saying import (
     emit,
     emit_drawing,
     emit_json,
+    is_json,
 )
 from longshot.settings import check_loading, loading_of
 
@@ -152,11 +153,7 @@ def _how(
 ) -> _How:
     if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", device):
         raise UsageError(f"no device called {device!r}: there are auto, cpu, cuda, cuda:<number> and mps")
-    return _How(out, _is_json(as_json), quiet, "" if device == "auto" else device, workers, seconds)
-
-
-def _is_json(asked: bool | None) -> bool:
-    return not sys.stdout.isatty() if asked is None else asked
+    return _How(out, is_json(as_json), quiet, "" if device == "auto" else device, workers, seconds)
 
 
 # --- the verbs
@@ -731,10 +728,10 @@ def _probe(names: Names, as_json: AsJson = None) -> int:
                 header = _header(video)
         except MediaError as error:
             complain(str(error))
-            if _is_json(as_json):
+            if is_json(as_json):
                 emit_json({"path": path, "state": "unreadable", "reason": str(error)})
             continue
-        if _is_json(as_json):
+        if is_json(as_json):
             emit_json({"path": path, "state": "done", **header})
         else:
             emit_drawing(facts(_header_rows(header), title=path), blank_before=good > 0)
@@ -810,7 +807,7 @@ def _list(
     shelves = [shelf] if shelf else list(registry.SHELVES)
     found = [choice for name in shelves for choice in registry.choices(name).values()]
     kinds = [family for name in shelves for family in registry.families(name)] if shelf else []
-    if _is_json(as_json):
+    if is_json(as_json):
         for choice in found:
             emit_json(
                 {
@@ -859,7 +856,7 @@ def _doctor(
 
     with Meter("doctor") as meter:
         found = list(examine(progress=meter))
-    if _is_json(as_json):
+    if is_json(as_json):
         for part in found:
             emit_json({"part": part.name, "works": part.works, "detail": part.detail, "advice": part.advice})
     else:
@@ -898,7 +895,7 @@ def _worker_list(as_json: AsJson = None) -> int:
 
     for name in names():
         ready = installed(name)
-        if _is_json(as_json):
+        if is_json(as_json):
             emit_json({"name": name, "ready": ready, "folder": str(folder_of(name))})
         else:
             emit(f"{name}  {'ready' if ready else 'not set up; longshot worker setup ' + name}\n")

@@ -11,7 +11,8 @@ import typer
 
 from longshot.errors import FormatError, UsageError
 from longshot.journal import State
-from longshot.saying import OK, SOME_FAILED, cache_folder, complain, emit, emit_drawing, emit_json
+from longshot.saying import OK, SOME_FAILED, cache_folder, complain, emit, emit_drawing, emit_json, is_json
+from longshot.settings import check_loading, loading_of, settings_of
 
 if TYPE_CHECKING:
     from longshot.evaluating.orders import Order
@@ -89,20 +90,20 @@ def _eval(
     from longshot.evaluating.orders import Order, each_order, shards
     from longshot.evaluating.sources import benchmarks_meant
 
-    loading, settings = _loading(sets or (), device, remote_code)
-    _check_loading(model, loading)
+    loading, settings = loading_of(sets or (), device, remote_code)
+    check_loading(model, loading)
     order = Order(
         benchmark="",
         model=model,
         data=data,
         videos=videos,
-        options=_pairs(options or ()),
+        options=settings_of(options or ()),
         settings=settings,
         loading=loading,
         prompt=prompt,
         frames=frames,
         judge=judge,
-        judge_settings=_pairs(judge_sets or ()),
+        judge_settings=settings_of(judge_sets or ()),
         prompts=prompts,
         limit=limit,
         seed=seed,
@@ -191,16 +192,21 @@ def _score(
 
     if source.is_dir():
         opened, run = _run_of(source)
-        _show(score(opened, run.rows(opened), seed=seed, run=run, counting=_pairs(counting or ())), as_json)
+        _show(score(opened, run.rows(opened), seed=seed, run=run, counting=settings_of(counting or ())), as_json)
         return OK
     if not benchmark:
         raise UsageError("a file of predictions does not say what was asked: add --benchmark NAME --data TRUTH")
-    read = load_benchmark(benchmark, data or None, **_pairs(options or ()))
+    read = load_benchmark(benchmark, data or None, **settings_of(options or ()))
     found, problems = read_predictions(source, read)
     for problem in problems if not quiet else ():
         complain(problem)
     _show(
-        score(read, [Row(item, found.get(item.id)) for item in read.items], seed=seed, counting=_pairs(counting or ())),
+        score(
+            read,
+            [Row(item, found.get(item.id)) for item in read.items],
+            seed=seed,
+            counting=settings_of(counting or ()),
+        ),
         as_json,
     )
     return OK
@@ -241,7 +247,7 @@ def _judge(
         return OK
     if not judge:
         raise UsageError("judging needs a judge: say which, with --judge NAME")
-    order = replace(Order.of_run(there), judge=judge, judge_settings=_pairs(judge_sets or ()), prompts=prompts)
+    order = replace(Order.of_run(there), judge=judge, judge_settings=settings_of(judge_sets or ()), prompts=prompts)
     with Meter("judge", quiet=quiet) as meter:
         judge_run(order, benchmark, there, name=name, progress=meter)
     rows = there.rows(benchmark, judge=name)
@@ -263,7 +269,7 @@ def _compare(
 
     benchmark, first = _run_of(one)
     rows = compare(benchmark, first, _run_of(two)[1], seed=seed)
-    if _json(as_json):
+    if is_json(as_json):
         for row in rows:
             emit_json(asdict(row))
     else:
@@ -350,7 +356,7 @@ def _write_report(
 def _show(said: Mapping[str, Any], as_json: bool | None) -> None:
     from longshot.terminal import scores
 
-    if _json(as_json):
+    if is_json(as_json):
         emit_json(said)
     else:
         emit_drawing(scores(said))
@@ -368,32 +374,8 @@ def _plan(order: Order, names: Sequence[str], as_json: bool | None) -> int:
                 raise
             complain(f"{one.benchmark} is left out: {error}")
             continue
-        if _json(as_json):
+        if is_json(as_json):
             emit_json(said)
         else:
             emit("".join(f"{name.replace('_', ' ')}: {value}\n" for name, value in said.items()))
     return OK
-
-
-def _json(asked: bool | None) -> bool:
-    import sys
-
-    return not sys.stdout.isatty() if asked is None else asked
-
-
-def _loading(sets: Sequence[str], device: str, remote_code: bool) -> tuple[Any, dict[str, Any]]:
-    from longshot.settings import loading_of
-
-    return loading_of(sets, device, remote_code)
-
-
-def _check_loading(name: str, loading: Any) -> None:
-    from longshot.settings import check_loading
-
-    check_loading(name, loading)
-
-
-def _pairs(texts: Sequence[str]) -> dict[str, Any]:
-    from longshot.settings import setting
-
-    return dict(map(setting, texts))

@@ -46,6 +46,11 @@ def emit_json(value: Mapping[str, Any]) -> None:
     emit(as_json(value) + "\n")
 
 
+def is_json(asked: bool | None) -> bool:
+    """Whether results go out as JSON: as asked, and when nobody said, where no terminal reads them."""
+    return not sys.stdout.isatty() if asked is None else asked
+
+
 def as_json(value: Mapping[str, Any]) -> str:
     """A value as one line of JSON, as it stands in track files."""
     from longshot.formats._header import dump

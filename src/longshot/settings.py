@@ -14,12 +14,17 @@ from longshot.errors import UsageError
 
 def loading_of(sets: Sequence[str], device: str, remote_code: bool) -> tuple[Loading, dict[str, Any]]:
     """`--set` sorted into how a checkpoint is loaded and how it generates."""
-    settings = dict(map(setting, sets))
+    settings = settings_of(sets)
     how = {name: settings.pop(name) for name in ("dtype", "attention", "bits", "batch") if name in settings}
     for name in ("bits", "batch"):
         if not isinstance(how.get(name, 0), int):
             raise UsageError(f"--set {name}= is a whole number, got {how[name]}")
     return Loading(device=device or "auto", remote_code=remote_code, **how), settings
+
+
+def settings_of(texts: Sequence[str]) -> dict[str, Any]:
+    """{"temperature": 0.7} of ["temperature=0.7"]; the last of one name counts."""
+    return dict(map(setting, texts))
 
 
 def setting(text: str) -> tuple[str, Any]:
@@ -35,9 +40,14 @@ def setting(text: str) -> tuple[str, Any]:
     return name, value
 
 
+def is_server(name: str) -> bool:
+    """Whether a model's name is that of a server: an address, or endpoint:NAME."""
+    return name.startswith(("http://", "https://", "endpoint:"))
+
+
 def check_loading(name: str, loading: Loading) -> None:
     """Refuse to say how a server is to load its model: it does that by itself. Raises UsageError."""
-    if not name.startswith(("http://", "https://", "endpoint:")):
+    if not is_server(name):
         return
     said = [field.name for field in fields(loading) if getattr(loading, field.name) != field.default]
     if said:

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import torch
 from transformers.utils import logging as transformers_logging
 
-from longshot.checkpoints import Checkpoint
+from longshot.checkpoints import Checkpoint, some
 from longshot.contracts import Loading
 from longshot.errors import MissingPackage, ModelError, UsageError
 
@@ -137,13 +137,13 @@ def account(name: str, told: Mapping[str, Any]) -> None:
     """
     missing = sorted(key for key in told.get("missing_keys", ()) if not _COMPUTED.search(key))
     if missing:
-        raise ModelError(name, f"{len(missing)} weights are missing ({_some(missing)}); this is another architecture?")
+        raise ModelError(name, f"{len(missing)} weights are missing ({some(missing)}); this is another architecture?")
     wrong = sorted(str(row[0] if isinstance(row, tuple | list) else row) for row in told.get("mismatched_keys", ()))
     if wrong:
-        raise ModelError(name, f"{len(wrong)} weights have another shape than config.json says ({_some(wrong)})")
+        raise ModelError(name, f"{len(wrong)} weights have another shape than config.json says ({some(wrong)})")
     extra = sorted(key for key in told.get("unexpected_keys", ()) if not _COMPUTED.search(key))
     if extra:
-        _log.warning("%s: %d weights have no place in this model (%s)", name, len(extra), _some(extra))
+        _log.warning("%s: %d weights have no place in this model (%s)", name, len(extra), some(extra))
 
 
 def in_halves(work: Callable[[Sequence[Item]], list[Made]], items: Sequence[Item]) -> list[Made]:
@@ -173,7 +173,3 @@ def _quantised(loading: Loading) -> Any:
     if loading.bits == 8:
         return BitsAndBytesConfig(load_in_8bit=True)
     return BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_compute_dtype=dtype_of(loading), bnb_4bit_quant_type="nf4")
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:3]) + (", …" if len(names) > 3 else "")

@@ -25,6 +25,7 @@ from longshot.evaluating.runs import Run, differences, manifest
 from longshot.evaluating.score import score
 from longshot.items import Benchmark
 from longshot.models import open_chat_model, open_encoder
+from longshot.settings import is_server
 from longshot.video import open_video
 
 OFFLINE = "nli:"
@@ -54,7 +55,9 @@ def evaluate(
         )
     with ExitStack() as stack:
         predictor = _predictor(order, benchmark, stack, workers)
-        ids = {video: _id_of(path) for video, path in opened.places.items()}
+        # A run that is there keeps its manifest: its videos need not be read for their ids again.
+        begun = run.manifest_path.exists()
+        ids = {} if begun else {video: _id_of(path) for video, path in opened.places.items()}
         said = manifest(
             benchmark,
             data=order.data,
@@ -101,7 +104,7 @@ def open_judge(name: str, *, loading: Loading | None = None, settings: Mapping[s
     Raises as `open_chat_model`.
     """
     usual: dict[str, Any] = {"max_new_tokens": JUDGE_TOKENS}
-    if name.startswith(("http://", "https://", "endpoint:")):
+    if is_server(name):
         # It would be tried out with a clip otherwise, which costs calls and which many a judge refuses.
         usual["video"] = "none"
     return open_chat_model(name, loading=loading, settings={**usual, **(settings or {})})
