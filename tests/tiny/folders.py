@@ -34,6 +34,37 @@ def tokenizer_of(specials: Sequence[str], *, names: Mapping[str, str], first: st
     )
 
 
+def small_llama(tokenizer: Any, **more: Any) -> dict[str, Any]:
+    """The text part of a config: two layers, 32 wide."""
+    from transformers import LlamaConfig
+
+    usual = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
+    usual |= {"num_key_value_heads": 4, "vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id}
+    return LlamaConfig(**{**usual, **more}).to_dict()
+
+
+def small_clip_vision() -> dict[str, Any]:
+    """The part of a config that sees: three layers, 16 wide, at the true 336 pixels and patches of 14."""
+    from transformers import CLIPVisionConfig
+
+    usual = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 3, "num_attention_heads": 2}
+    return CLIPVisionConfig(**usual, image_size=336, patch_size=14, projection_dim=16).to_dict()
+
+
+def siglip_layers(before: str, count: int) -> dict[str, tuple[int, ...]]:
+    """The weights of `count` layers of a SigLIP tower, 16 wide: names, after `before`, with their shapes."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    for number in range(count):
+        layer = f"{before}.{number}"
+        for name in ("q_proj", "k_proj", "v_proj", "out_proj"):
+            shapes |= {f"{layer}.self_attn.{name}.weight": (16, 16), f"{layer}.self_attn.{name}.bias": (16,)}
+        for name in ("layer_norm1", "layer_norm2"):
+            shapes |= {f"{layer}.{name}.weight": (16,), f"{layer}.{name}.bias": (16,)}
+        shapes |= {f"{layer}.mlp.fc1.weight": (32, 16), f"{layer}.mlp.fc1.bias": (32,)}
+        shapes |= {f"{layer}.mlp.fc2.weight": (16, 32), f"{layer}.mlp.fc2.bias": (16,)}
+    return shapes
+
+
 def write(
     folder: Path,
     model: Any,

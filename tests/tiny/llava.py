@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.tiny.folders import seeded, tokenizer_of, write
+from tests.tiny.folders import seeded, small_clip_vision, small_llama, tokenizer_of, write
 
 NEXT_VIDEO_TEMPLATE = (
     "{% for message in messages %}{{ message['role'].upper() + ': ' }}"
@@ -24,8 +24,6 @@ ONEVISION_TEMPLATE = (
 def write_next_video(folder: Path, *, seed: int = 0) -> Path:
     """`LlavaNextVideoForConditionalGeneration`: CLIP at 336, patch 14, 2 x 2 pooling."""
     from transformers import (
-        CLIPVisionConfig,
-        LlamaConfig,
         LlavaNextImageProcessor,
         LlavaNextVideoConfig,
         LlavaNextVideoForConditionalGeneration,
@@ -38,24 +36,8 @@ def write_next_video(folder: Path, *, seed: int = 0) -> Path:
     image, video = tokenizer.convert_tokens_to_ids(["<image>", "<video>"])
     pinpoints = [[336, 672], [672, 336], [672, 672], [1008, 336], [336, 1008]]
     config = LlavaNextVideoConfig(
-        vision_config=CLIPVisionConfig(
-            hidden_size=16,
-            intermediate_size=32,
-            num_hidden_layers=3,
-            num_attention_heads=2,
-            image_size=336,
-            patch_size=14,
-            projection_dim=16,
-        ).to_dict(),
-        text_config=LlamaConfig(
-            hidden_size=32,
-            intermediate_size=64,
-            num_hidden_layers=2,
-            num_attention_heads=4,
-            num_key_value_heads=4,
-            vocab_size=len(tokenizer),
-            pad_token_id=tokenizer.pad_token_id,
-        ).to_dict(),
+        vision_config=small_clip_vision(),
+        text_config=small_llama(tokenizer),
         image_token_index=image,
         video_token_index=video,
         image_grid_pinpoints=pinpoints,
@@ -160,32 +142,15 @@ def write_onevision(folder: Path, *, seed: int = 0) -> Path:
 
 def write_llava(folder: Path, *, seed: int = 0) -> Path:
     """LLaVA 1.5, which has no row of its own: pictures of 336 in patches of 14, 576 tokens each."""
-    from transformers import CLIPImageProcessor, CLIPVisionConfig, LlamaConfig, LlavaConfig
+    from transformers import CLIPImageProcessor, LlavaConfig
     from transformers import LlavaForConditionalGeneration as Llava
 
     names = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>", "pad_token": "<pad>"}
     names |= {"image_token": "<image>"}
     tokenizer = tokenizer_of(["<unk>", "<s>", "</s>", "<pad>", "<image>"], names=names, first="<s>")
     config = LlavaConfig(
-        vision_config=CLIPVisionConfig(
-            hidden_size=16,
-            intermediate_size=32,
-            num_hidden_layers=3,
-            num_attention_heads=2,
-            image_size=336,
-            patch_size=14,
-            projection_dim=16,
-        ).to_dict(),
-        text_config=LlamaConfig(
-            hidden_size=32,
-            intermediate_size=64,
-            num_hidden_layers=2,
-            num_attention_heads=4,
-            num_key_value_heads=4,
-            vocab_size=len(tokenizer),
-            pad_token_id=tokenizer.pad_token_id,
-            max_position_embeddings=4096,
-        ).to_dict(),
+        vision_config=small_clip_vision(),
+        text_config=small_llama(tokenizer, max_position_embeddings=4096),
         image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
     )
     square = {"height": 336, "width": 336}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.tiny.folders import seeded, tokenizer_of, write
+from tests.tiny.folders import seeded, small_llama, tokenizer_of, write
 
 TEMPLATE = (
     "<|im_start|>{% for message in messages %}{{ message['role'] | capitalize }}"
@@ -18,7 +18,6 @@ TEMPLATE = (
 def write_smolvlm(folder: Path, *, seed: int = 0) -> Path:
     """`SmolVLMForConditionalGeneration`."""
     from transformers import (
-        LlamaConfig,
         SmolVLMConfig,
         SmolVLMForConditionalGeneration,
         SmolVLMImageProcessor,
@@ -41,15 +40,7 @@ def write_smolvlm(folder: Path, *, seed: int = 0) -> Path:
             image_size=512,
             patch_size=16,
         ).to_dict(),
-        text_config=LlamaConfig(
-            hidden_size=32,
-            intermediate_size=64,
-            num_hidden_layers=2,
-            num_attention_heads=4,
-            num_key_value_heads=2,
-            vocab_size=len(tokenizer),
-            pad_token_id=tokenizer.pad_token_id,
-        ).to_dict(),
+        text_config=small_llama(tokenizer, num_key_value_heads=2),
         image_token_id=tokenizer.convert_tokens_to_ids("<image>"),
         scale_factor=4,
         pad_token_id=tokenizer.pad_token_id,

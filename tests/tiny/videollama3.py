@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tests.tiny.folders import qwen2_files, seeded, tokenizer_of, write
+from tests.tiny.folders import qwen2_files, seeded, siglip_layers, tokenizer_of, write
 from tests.tiny.internvl import DEEP, FORWARD, KEYS, QUERIES, TEXT, qwen2_shapes
 
 TEMPLATE = (
@@ -142,16 +142,4 @@ def _original_shapes(words: int) -> dict[str, tuple[int, ...]]:
         "model.mm_projector.readout.2.weight": (TEXT, TEXT),
         "model.mm_projector.readout.2.bias": (TEXT,),
     }
-    for number in range(DEEP):
-        layer = f"model.vision_encoder.encoder.layers.{number}"
-        for name in ("q_proj", "k_proj", "v_proj", "out_proj"):
-            shapes |= {f"{layer}.self_attn.{name}.weight": (16, 16), f"{layer}.self_attn.{name}.bias": (16,)}
-        for name in ("layer_norm1", "layer_norm2"):
-            shapes |= {f"{layer}.{name}.weight": (16,), f"{layer}.{name}.bias": (16,)}
-        shapes |= {
-            f"{layer}.mlp.fc1.weight": (32, 16),
-            f"{layer}.mlp.fc1.bias": (32,),
-            f"{layer}.mlp.fc2.weight": (16, 32),
-            f"{layer}.mlp.fc2.bias": (16,),
-        }
-    return shapes
+    return shapes | siglip_layers("model.vision_encoder.encoder.layers", DEEP)
