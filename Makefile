@@ -59,7 +59,7 @@ test: lint java
 	@$(BIN)/python -m pytest -n auto -m 'not slow and not gpu'
 
 test-all: lint java
-	@$(BIN)/python -m pytest -n auto -m 'not gpu'
+	@LONGSHOT_EXAMPLES=searching $(BIN)/python -m pytest -n auto -m 'not gpu'
 
 docs: setup
 	@$(BIN)/python -m tests.cli_reference

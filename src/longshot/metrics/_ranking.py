@@ -229,14 +229,18 @@ def _dual(blocks: _Blocks, texts: Vectors, size: int, temperature: float, larges
     The product of both softmaxes of the scores s over a temperature T is exp(2 s / T - A - B), with A the log of the
     sum of exp(s / T) over the videos of the text and B that over the texts of the video. Within a text A is the same
     for all, so its videos rank as s - T B / 2 does.
+
+    The products are made in float64: in float32 two videos of one vector would be told apart by the place they have in
+    a matrix, by the size of a block and by the machine.
     """
     if not temperature > 0 or 2 * largest / temperature > _WIDEST:
         raise UsageError(f"the temperature is more than {2 * largest / _WIDEST:.3g} here, got {temperature:g}")
     shift = largest / temperature
     of_texts, of_videos = np.zeros(len(texts)), np.zeros(size)
     for start, videos in blocks:
+        columns = videos.T.astype(np.float64)
         for low in range(0, len(texts), _ROWS):
-            weights = (texts[low : low + _ROWS] @ videos.T).astype(np.float64)
+            weights = texts[low : low + _ROWS].astype(np.float64) @ columns
             weights /= temperature
             weights -= shift
             np.exp(weights, out=weights)
