@@ -25,20 +25,20 @@ LAYERS = (
     (
         "matter",
         {"video", "decoding", "pictures", "audio", "library", "journal", "formats", "motion", "colours", "places"}
-        | {"checkpoints", "looks", "arrays", "vectors", "items", "metrics", "meteor"},
+        | {"checkpoints", "looks", "arrays", "vectors", "items", "metrics", "meteor", "terms", "tables"},
     ),
     ("models", {"models", "own_models", "asking", "tensors", "conversion", "workers", "clock_check"}),
     (
         "skill",
-        {"segmenters", "transcribers", "readers", "describers", "chat_models", "encoders", "judges", "benchmarks"},
+        {"segmenters", "transcribers", "readers", "describers", "chat_models", "encoders", "finders", "judges"}
+        | {"benchmarks"},
     ),
     ("work", {"captioning", "searching", "scaling", "evaluating"}),
-    ("doors", {"cli", "cli_eval", "saying", "terminal", "doctor", "__init__", "__main__"}),
+    ("doors", {"cli", "cli_eval", "cli_library", "web", "saying", "terminal", "doctor", "__init__", "__main__"}),
 )
 RANK = {name: rank for rank, (_, names) in enumerate(LAYERS) for name in names}
 SHELVES = {"segmenters", "transcribers", "readers", "describers", "chat_models", "encoders", "formats"} | {
-    "judges",
-    "benchmarks",
+    *("finders", "judges", "benchmarks"),
 }
 # What only files on a shelf may import, because only the registry opens those.
 OPTIONAL = {"torch", "torchvision", "transformers", "open_clip", "sentence_transformers", "cv2", "rapidocr"} | {
@@ -48,7 +48,7 @@ OPTIONAL = {"torch", "torchvision", "transformers", "open_clip", "sentence_trans
 ENGINE_ROOM = {"tensors", "conversion"}
 # What runs in environments of its own, and never in this process.
 ELSEWHERE = {"environments"}
-HEAVY = {"numpy", "av", "torch", "transformers", "cv2", "onnxruntime", "httpx"}
+HEAVY = {"numpy", "av", "lancedb", "pyarrow", "starlette", "uvicorn", "torch", "transformers", "cv2", "onnxruntime", "httpx"}
 
 # What metrics may import of others: nothing that opens a file or a connection.
 REASONING = {"numpy", "__future__", "collections", "dataclasses", "functools", "itertools", "math", "re", "string"} | {

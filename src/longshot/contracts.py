@@ -7,13 +7,13 @@ the suite that every such file must pass.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 from longshot.errors import UsageError
-from longshot.timeline import Caption, Source, Span, Track
+from longshot.timeline import Caption, Hit, Source, Span, Track
 
 if TYPE_CHECKING:
     import numpy as np
@@ -354,6 +354,42 @@ class PictureEncoder(Encoder, Protocol):
 
     def encode_pictures(self, pixels: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
         """One unit row for each picture (H, W, 3), RGB: float32 (N, D)."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """One video with all that was written down about it: what a finder looks for moments in.
+
+    video: the content id. name: the file's name. duration: seconds. tracks: every level there is. path: the file, ""
+    when it is not at hand. near: given a query, the cosine of it to each caption that has a vector, by caption id
+    ("clip-0003"); None where no text vectors are to be had.
+    """
+
+    video: str
+    name: str
+    duration: float
+    tracks: tuple[Track, ...]
+    path: str = ""
+    near: Callable[[str], Mapping[str, float]] | None = None
+
+
+@runtime_checkable
+class Finder(Protocol):
+    """Finds the moments of one video that a sentence means. Shelf: `finders/`, whose `load(**options)` gives one."""
+
+    @property
+    def source(self) -> Source:
+        """Who finds, with the settings that change what is found."""
+        ...
+
+    def find(self, told: Told, query: str, *, progress: Progress | None = None) -> list[Hit]:
+        """Moments, the best first, scores 0..1; an empty list says that the video does not show it.
+
+        Each hit's evidence are the captions that made it one, whose details name them ("id", "level") and say where
+        words of the query stand in the text ("matched": [[start, end], ...], characters). Raises UsageError for a
+        query without a word.
+        """
         ...
 
 

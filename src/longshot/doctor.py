@@ -207,6 +207,7 @@ _TRIALS: Mapping[str, Callable[[Choice, Path], str]] = {
     "readers": _reader,
     "chat_models": _import,
     "encoders": _import,
+    "finders": _import,
     "judges": _import,
     "benchmarks": _import,
     "formats": _format,

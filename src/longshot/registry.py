@@ -34,6 +34,7 @@ SHELVES = (
     "describers",
     "chat_models",
     "encoders",
+    "finders",
     "judges",
     "benchmarks",
     "formats",
