@@ -48,7 +48,9 @@ OPTIONAL = {"torch", "torchvision", "transformers", "open_clip", "sentence_trans
 ENGINE_ROOM = {"tensors", "conversion"}
 # What runs in environments of its own, and never in this process.
 ELSEWHERE = {"environments"}
-HEAVY = {"numpy", "av", "lancedb", "pyarrow", "starlette", "uvicorn", "torch", "transformers", "cv2", "onnxruntime", "httpx"}
+HEAVY = {"numpy", "av", "lancedb", "pyarrow", "starlette", "uvicorn", "torch", "transformers", "cv2", "onnxruntime"} | {
+    "httpx"
+}
 
 # What metrics may import of others: nothing that opens a file or a connection.
 REASONING = {"numpy", "__future__", "collections", "dataclasses", "functools", "itertools", "math", "re", "string"} | {
