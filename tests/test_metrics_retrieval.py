@@ -33,7 +33,7 @@ def plain(
     if temperature is not None:
         weights = np.exp(matrix / temperature)
         both = weights / weights.sum(axis=1, keepdims=True) * (weights / weights.sum(axis=0, keepdims=True))
-        matrix, slack = np.log(both), 1e-7
+        matrix, slack = np.log(both), 2 / temperature * 1e-9  # what is tied in `rank`, in units of this log
     right = np.zeros(matrix.shape, bool)
     for row, columns in enumerate(truth):
         right[row, list(columns)] = True
@@ -97,6 +97,7 @@ def test_a_model_that_finds_all_alike_ranks_last() -> None:
 @given(
     st.integers(0, 2**32), st.integers(0, 40), st.integers(1, 40), st.integers(1, 5), st.integers(1, 50), st.booleans()
 )
+@example(864, 25, 2, 5, 1, True)  # two texts that are nearly tied
 @example(0, 3, 4, 2, 3, False)  # the fourth video, alone in its block, has the vector of the second
 @settings(max_examples=60, deadline=None)
 def test_ranks_equal_the_plain_ones(seed: int, n: int, m: int, d: int, block: int, whole: bool) -> None:
