@@ -9,7 +9,7 @@
 #   make clean      remove what these made
 
 .DELETE_ON_ERROR:
-.PHONY: setup demo test test-all lint java docs bench clean
+.PHONY: setup demo test test-all lint java browser docs bench clean
 
 BIN := .venv/bin
 # Keyed on content, so that a fresh checkout or a touched file does not call pip again.
@@ -55,10 +55,17 @@ java:
 	        || echo 'make: Java could not be installed; tests that need it are skipped' >&2; \
 	fi
 
-test: lint java
+# The page is tried in a real browser; without one those tests say that they were skipped.
+browser:
+	@if ! command -v chromedriver >/dev/null && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium chromium-driver >/dev/null \
+	        || echo 'make: chromium could not be installed; tests that need it are skipped' >&2; \
+	fi
+
+test: lint java browser
 	@$(BIN)/python -m pytest -n auto -m 'not slow and not gpu'
 
-test-all: lint java
+test-all: lint java browser
 	@LONGSHOT_EXAMPLES=searching $(BIN)/python -m pytest -n auto -m 'not gpu'
 
 docs: setup
