@@ -34,7 +34,21 @@ LAYERS = (
         | {"benchmarks"},
     ),
     ("work", {"captioning", "searching", "scaling", "evaluating"}),
-    ("doors", {"cli", "cli_eval", "cli_library", "web", "saying", "terminal", "doctor", "__init__", "__main__"}),
+    (
+        "doors",
+        {
+            "cli",
+            "cli_eval",
+            "cli_library",
+            "cli_options",
+            "web",
+            "saying",
+            "terminal",
+            "doctor",
+            "__init__",
+            "__main__",
+        },
+    ),
 )
 RANK = {name: rank for rank, (_, names) in enumerate(LAYERS) for name in names}
 SHELVES = {"segmenters", "transcribers", "readers", "describers", "chat_models", "encoders", "formats"} | {

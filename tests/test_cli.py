@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from longshot import __version__, cli
+from longshot import __version__, cli, cli_options
 from longshot.errors import UsageError
 from longshot.journal import Journal, Result, State, read_journal
 from longshot.library import Library
@@ -581,10 +581,10 @@ def test_help_comes_from_the_verb_s_own_docstring(longshot: Command, verb: str) 
 
     function = getattr(importlib.import_module(f"longshot.captioning.{verb}"), verb)
     assert function.__doc__
-    assert cli._summary_of(verb) == function.__doc__.splitlines()[0]
-    assert cli._summary_of(verb)
-    assert cli._help_of(verb, "progress")
-    assert "\n" not in cli._help_of(verb, "progress")
+    assert cli_options.summary_of(verb) == function.__doc__.splitlines()[0]
+    assert cli_options.summary_of(verb)
+    assert cli_options.help_of(verb, "progress")
+    assert "\n" not in cli_options.help_of(verb, "progress")
 
 
 @pytest.mark.parametrize(
@@ -603,7 +603,7 @@ def test_help_comes_from_the_verb_s_own_docstring(longshot: Command, verb: str) 
     ],
 )
 def test_no_help_text_went_missing(verb: str, argument: str) -> None:
-    said = cli._help_of(verb, argument)
+    said = cli_options.help_of(verb, argument)
     assert said, f"`Args:` of {verb} say nothing of {argument}"
     assert not said[0].islower()
 

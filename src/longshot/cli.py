@@ -15,13 +15,38 @@ import traceback
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from longshot import __version__, cli_eval
+from longshot.cli_options import (
+    AsJson,
+    Describer,
+    Device,
+    FrameCount,
+    How,
+    Language,
+    Model,
+    Names,
+    Output,
+    PromptName,
+    Quiet,
+    RemoteCode,
+    Screen,
+    Segmenter,
+    Settings,
+    Speech,
+    TimeLimit,
+    Workers,
+    check_seconds,
+    help_of,
+    how_of,
+    model_of,
+    summary_of,
+)
 from longshot.errors import FormatError, LongshotError, MediaError, MissingPackage, ModelError, UsageError
 from longshot.saying import (
     NOTHING_USABLE,
@@ -39,7 +64,7 @@ from longshot.saying import (
     emit_json,
     is_json,
 )
-from longshot.settings import check_loading, loading_of
+from longshot.settings import loading_of
 
 if TYPE_CHECKING:
     from longshot.clips import ClipRules
@@ -62,100 +87,6 @@ app = typer.Typer(
 _ClickError: type[Exception] = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
 
 
-# --- help texts, written once: in the verbs' own docstrings
-
-
-def _docstring(verb: str) -> str:
-    """The docstring of a verb, read from its file without importing it (it brings numpy and the decoder)."""
-    folder = "searching" if verb in ("embed",) else "captioning"
-    source = (Path(__file__).parent / folder / f"{verb}.py").read_text(encoding="utf-8")
-    found = re.search(rf'^def {verb}\(.*?"""(.*?)"""', source, re.DOTALL | re.MULTILINE)
-    return found[1] if found else ""
-
-
-def _help_of(verb: str, argument: str) -> str:
-    """What the `Args:` of a verb say about one argument, as one line that begins with a capital."""
-    found = re.search(
-        rf"^ {{8}}{argument}: (.*?)(?=^ {{8}}\S|^$|^ {{4}}\S|\Z)", _docstring(verb), re.DOTALL | re.MULTILINE
-    )
-    said = " ".join(found[1].split()) if found else ""
-    return said[:1].upper() + said[1:]
-
-
-def _summary_of(verb: str) -> str:
-    return _docstring(verb).strip().partition("\n")[0]
-
-
-Names = Annotated[
-    list[str],
-    typer.Argument(metavar="VIDEO...", help="Videos, folders of videos, or quoted patterns.", show_default=False),
-]
-Output = Annotated[
-    Path | None,
-    typer.Option(
-        "--output", "-o", metavar="DIR", help="Keep the tracks here; the same command again does only the rest."
-    ),
-]
-AsJson = Annotated[
-    bool | None,
-    typer.Option("--json/--no-json", help="JSON, one line a video; by default when stdout is no terminal."),
-]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing on stderr but what went wrong.")]
-Device = Annotated[
-    str, typer.Option(metavar="NAME", help="Where engines run that can choose: auto, cpu, cuda, cuda:1, mps.")
-]
-Workers = Annotated[
-    int | None,
-    typer.Option("--workers", "-j", metavar="N", help="Videos at once; as many as cores and free memory allow."),
-]
-TimeLimit = Annotated[
-    float | None, typer.Option(metavar="SECONDS", help="Give up on a video that takes longer than this.")
-]
-Segmenter = Annotated[str, typer.Option(metavar="NAME", help=_help_of("recap", "segmenter"))]
-Describer = Annotated[str, typer.Option(metavar="NAME", help=_help_of("recap", "describer"))]
-Model = Annotated[
-    str | None, typer.Option("--model", "-m", metavar="NAME", help=_help_of("recap", "model"), show_default=False)
-]
-PromptName = Annotated[str, typer.Option("--prompt", metavar="NAME", help=_help_of("recap", "prompt"))]
-FrameCount = Annotated[int, typer.Option("--frames", metavar="N", help=_help_of("recap", "frames"))]
-Settings = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="KEY=VALUE",
-        help="With --model, as often as needed: max_new_tokens, temperature, ...; dtype, attention, bits, batch.",
-        show_default=False,
-    ),
-]
-RemoteCode = Annotated[
-    bool,
-    typer.Option("--remote-code", help="With --model: run the Python files of the checkpoint. Read them first."),
-]
-Speech = Annotated[str, typer.Option(metavar="NAME", help=_help_of("recap", "speech"))]
-Language = Annotated[str | None, typer.Option(metavar="CODE", help=_help_of("recap", "language"))]
-Screen = Annotated[str, typer.Option(metavar="NAME", help=_help_of("recap", "screen"))]
-
-
-@dataclass(frozen=True, slots=True)
-class _How:
-    """The options that all verbs share."""
-
-    out: Path | None
-    json: bool
-    quiet: bool
-    device: str
-    workers: int | None
-    seconds: float | None
-
-
-def _how(
-    out: Path | None, as_json: bool | None, quiet: bool, device: str, workers: int | None, seconds: float | None
-) -> _How:
-    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", device):
-        raise UsageError(f"no device called {device!r}: there are auto, cpu, cuda, cuda:<number> and mps")
-    return _How(out, is_json(as_json), quiet, "" if device == "auto" else device, workers, seconds)
-
-
 # --- the verbs
 
 
@@ -174,10 +105,10 @@ def _longshot(
     pass
 
 
-@app.command("describe", help=_summary_of("describe"), short_help="Put a video, or each part of it, into words.")
+@app.command("describe", help=summary_of("describe"), short_help="Put a video, or each part of it, into words.")
 def _describe(
     names: Names,
-    every: Annotated[str, typer.Option(metavar="WHAT", help=_help_of("describe", "every"))] = "video",
+    every: Annotated[str, typer.Option(metavar="WHAT", help=help_of("describe", "every"))] = "video",
     describer: Describer = "observer",
     model: Model = None,
     prompt: PromptName = "clip",
@@ -203,12 +134,12 @@ def _describe(
         "language": language,
         "screen": screen,
     }
-    how = _how(output, as_json, quiet, device, workers, time_limit)
-    choice = _model(model, describer, how, sets or (), prompt=prompt, frames=frames, remote_code=remote_code)
+    how = how_of(output, as_json, quiet, device, workers, time_limit)
+    choice = model_of(model, describer, how, sets or (), prompt=prompt, frames=frames, remote_code=remote_code)
     return _over("describe", options, names, how, model=choice)
 
 
-@app.command("recap", help=_summary_of("recap"), short_help="Tell a whole video at every timescale.")
+@app.command("recap", help=summary_of("recap"), short_help="Tell a whole video at every timescale.")
 def _recap(
     names: Names,
     describer: Describer = "observer",
@@ -222,7 +153,7 @@ def _recap(
     language: Language = None,
     screen: Screen = "auto",
     segment_seconds: Annotated[
-        float | None, typer.Option(metavar="SECONDS", help=_help_of("recap", "segment_seconds"))
+        float | None, typer.Option(metavar="SECONDS", help=help_of("recap", "segment_seconds"))
     ] = None,
     output: Output = None,
     as_json: AsJson = None,
@@ -231,7 +162,7 @@ def _recap(
     workers: Workers = None,
     time_limit: TimeLimit = None,
 ) -> int:
-    _check_seconds("--segment-seconds", segment_seconds)
+    check_seconds("--segment-seconds", segment_seconds)
     options = {
         "describer": describer,
         "segmenter": segmenter,
@@ -240,12 +171,12 @@ def _recap(
         "screen": screen,
         "segment_seconds": segment_seconds,
     }
-    how = _how(output, as_json, quiet, device, workers, time_limit)
-    choice = _model(model, describer, how, sets or (), prompt=prompt, frames=frames, remote_code=remote_code)
+    how = how_of(output, as_json, quiet, device, workers, time_limit)
+    choice = model_of(model, describer, how, sets or (), prompt=prompt, frames=frames, remote_code=remote_code)
     return _over("recap", options, names, how, model=choice)
 
 
-@app.command("segment", help=_summary_of("segment"), short_help="Find the shots, and make clips of them.")
+@app.command("segment", help=summary_of("segment"), short_help="Find the shots, and make clips of them.")
 def _segment(
     names: Names,
     segmenter: Segmenter = "shots",
@@ -260,8 +191,8 @@ def _segment(
     count: Annotated[
         str | None, typer.Option(metavar="LOW-HIGH", help="How many clips there should be, such as 64-100.")
     ] = None,
-    every: Annotated[float | None, typer.Option(metavar="SECONDS", help=_help_of("segment", "every"))] = None,
-    fast: Annotated[bool, typer.Option("--fast", help=_help_of("segment", "fast"))] = False,
+    every: Annotated[float | None, typer.Option(metavar="SECONDS", help=help_of("segment", "every"))] = None,
+    fast: Annotated[bool, typer.Option("--fast", help=help_of("segment", "fast"))] = False,
     cut: Annotated[bool, typer.Option("--cut", help="Also write each span as a video file, under DIR/clips.")] = False,
     keyframes: Annotated[
         bool,
@@ -276,7 +207,7 @@ def _segment(
 ) -> int:
     if cut and output is None:
         raise UsageError("--cut needs a place for the clips: add -o DIR")
-    _check_seconds("--every", every)
+    check_seconds("--every", every)
     if keyframes and not cut:
         raise UsageError("--keyframes says how to cut: add --cut, or leave it out")
     options = {
@@ -286,7 +217,7 @@ def _segment(
         "fast": fast,
     }
     clips = str(output / "clips") if cut and output else ""
-    how = _how(output, as_json, quiet, device, workers, time_limit)
+    how = how_of(output, as_json, quiet, device, workers, time_limit)
     return _over("segment", options, names, how, cut=clips, exact=not keyframes)
 
 
@@ -307,10 +238,10 @@ def _transcribe(
     time_limit: TimeLimit = None,
 ) -> int:
     options = {"speech": speech, "language": language}
-    return _over("transcribe", options, names, _how(output, as_json, quiet, device, workers, time_limit))
+    return _over("transcribe", options, names, how_of(output, as_json, quiet, device, workers, time_limit))
 
 
-@app.command("merge", help=_summary_of("merge"), short_help="Join the captions of clips into one long text.")
+@app.command("merge", help=summary_of("merge"), short_help="Join the captions of clips into one long text.")
 def _merge(
     sources: Annotated[
         list[str],
@@ -318,7 +249,7 @@ def _merge(
     ],
     model: Model = None,
     level: Annotated[str, typer.Option(metavar="LEVEL", help="The captions to join.")] = "clip",
-    cluster: Annotated[int, typer.Option(metavar="N", help=_help_of("merge", "cluster"))] = 10,
+    cluster: Annotated[int, typer.Option(metavar="N", help=help_of("merge", "cluster"))] = 10,
     sets: Settings = None,
     remote_code: RemoteCode = False,
     output: Annotated[
@@ -337,7 +268,7 @@ def _merge(
     if model is None:
         raise UsageError("merge asks a model: say which, with --model NAME")
     tracks = _tracks_of(sources, level)
-    how = _how(output, as_json, quiet, device, None, None)
+    how = how_of(output, as_json, quiet, device, None, None)
     loading, settings = loading_of(sets or (), how.device, remote_code)
     folder = (output or cache_folder()) / "answers"
     with Desk(open_chat_model(model, loading=loading, settings=settings)) as desk, Meter("merge", quiet=quiet) as meter:
@@ -378,12 +309,12 @@ def _tracks_of(sources: Sequence[str], level: str) -> list[Track]:
     return found
 
 
-@app.command("embed", help=_summary_of("embed"), short_help="Turn videos into vectors, in Parquet files.")
+@app.command("embed", help=summary_of("embed"), short_help="Turn videos into vectors, in Parquet files.")
 def _embed(
     names: Names,
     encoder: Annotated[
         str | None,
-        typer.Option("--encoder", "-e", metavar="NAME", help=_help_of("embed", "encoder"), show_default=False),
+        typer.Option("--encoder", "-e", metavar="NAME", help=help_of("embed", "encoder"), show_default=False),
     ] = None,
     output: Annotated[
         Path | None,
@@ -391,9 +322,9 @@ def _embed(
             "--output", "-o", metavar="PLACE", help="A folder for one file a video, or one file such as all.parquet."
         ),
     ] = None,
-    every: Annotated[str, typer.Option(metavar="WHAT", help=_help_of("embed", "every"))] = "clip",
-    frames: Annotated[int, typer.Option("--frames", metavar="N", help=_help_of("embed", "frames"))] = 0,
-    pooling: Annotated[str, typer.Option(metavar="NAME", help=_help_of("embed", "pooling"))] = "",
+    every: Annotated[str, typer.Option(metavar="WHAT", help=help_of("embed", "every"))] = "clip",
+    frames: Annotated[int, typer.Option("--frames", metavar="N", help=help_of("embed", "frames"))] = 0,
+    pooling: Annotated[str, typer.Option(metavar="NAME", help=help_of("embed", "pooling"))] = "",
     segmenter: Segmenter = "shots",
     sets: Annotated[
         list[str] | None,
@@ -416,7 +347,7 @@ def _embed(
         raise UsageError("embed writes Parquet files: say where, with -o DIR or -o FILE.parquet")
     wanted = _every(every)
     check_every(wanted)
-    how = _how(output, as_json, quiet, device, workers, time_limit)
+    how = how_of(output, as_json, quiet, device, workers, time_limit)
     loading, rest = loading_of(sets or (), how.device, remote_code)
     if rest:
         raise UsageError(f"an encoder has no setting {next(iter(rest))!r}: there are dtype, attention, bits, batch")
@@ -455,7 +386,7 @@ def _embed(
     return _exit_code(ends, len(found.problems))
 
 
-def _show_vectors(path: str, result: Result, how: _How) -> None:
+def _show_vectors(path: str, result: Result, how: How) -> None:
     if how.json:
         said = {"path": path, "state": result.state.value, **(result.value or {})}
         emit_json(said | ({"reason": result.reason} if result.reason else {}))
@@ -477,39 +408,6 @@ def _join_files(files: Sequence[Path], output: Path, folder: Path) -> None:
         file.unlink()
     with suppress(OSError):  # it holds something else of the user's
         folder.rmdir()
-
-
-def _model(
-    name: str | None,
-    describer: str,
-    how: _How,
-    sets: Sequence[str],
-    *,
-    prompt: str,
-    frames: int,
-    remote_code: bool,
-) -> ModelChoice | None:
-    """The chat model that the flags ask for; None when they ask for none."""
-    if name is None:
-        if describer == "chat":
-            raise UsageError("the describer chat asks a model: say which, with --model NAME")
-        if sets or remote_code or prompt != "clip" or frames != -1:
-            raise UsageError("--prompt, --frames, --set and --remote-code say how a model is asked: add --model NAME")
-        return None
-    if describer not in ("observer", "chat"):
-        raise UsageError(f"--model tells by itself, and --describer {describer} would too: leave one of them out")
-    if frames < -1:
-        raise UsageError(f"--frames is a number from 0 up, or -1 to choose, got {frames}")
-    loading, settings = loading_of(sets, how.device, remote_code)
-    check_loading(name, loading)
-    from longshot.scaling.verbs import ModelChoice
-
-    return ModelChoice(name, loading, settings, prompt, frames, "" if how.out else str(cache_folder() / "answers"))
-
-
-def _check_seconds(option: str, value: float | None) -> None:
-    if value is not None and not 0 < value < math.inf:
-        raise UsageError(f"{option} is a number of seconds above 0, got {value:g}")
 
 
 def _every(word: str) -> str | float:
@@ -546,7 +444,7 @@ def _over(
     name: str,
     options: Mapping[str, Any],
     names: Sequence[str],
-    how: _How,
+    how: How,
     *,
     cut: str = "",
     exact: bool = True,
@@ -581,7 +479,7 @@ def _title(verb: Verb, paths: Sequence[str]) -> str:
     return f"{verb.name} {plain(Path(paths[0]).name)}" if len(paths) == 1 else verb.name
 
 
-def _show(done: Done, how: _How, *, first: bool) -> None:
+def _show(done: Done, how: How, *, first: bool) -> None:
     from longshot.journal import State
     from longshot.terminal import show
 
@@ -611,7 +509,7 @@ def _object_of(done: Done) -> dict[str, Any]:
     return row
 
 
-def _sum_up(ends: Counter[State], skipped: Sequence[str], how: _How) -> None:
+def _sum_up(ends: Counter[State], skipped: Sequence[str], how: How) -> None:
     """Say what became of many videos, and what was left out."""
     from longshot.journal import State
 
@@ -662,7 +560,7 @@ def _export(
             show_default=False,
         ),
     ] = None,
-    level: Annotated[str, typer.Option(metavar="LEVEL", help=_help_of("export", "level"))] = "",
+    level: Annotated[str, typer.Option(metavar="LEVEL", help=help_of("export", "level"))] = "",
     output: Annotated[
         Path | None,
         typer.Option(
@@ -850,7 +748,7 @@ def _doctor(
     as_json: AsJson = None,
 ) -> int:
     if clock is not None:
-        return _clock(clock, sets or (), _how(None, as_json, False, device, None, None), remote_code)
+        return _clock(clock, sets or (), how_of(None, as_json, False, device, None, None), remote_code)
     from longshot.doctor import examine
     from longshot.terminal import Meter, checks
 
@@ -918,7 +816,7 @@ def _worker_remove(name: WorkerName) -> int:
     return OK
 
 
-def _clock(name: str, sets: Sequence[str], how: _How, remote_code: bool) -> int:
+def _clock(name: str, sets: Sequence[str], how: How, remote_code: bool) -> int:
     """Ask a model for the time, and show every answer beside the truth."""
     from longshot.clock_check import clock_check, summary
     from longshot.models import open_chat_model
