@@ -7,16 +7,22 @@ write_track(track, "talk.srt")               # the ending chooses the format
 read_track("talk.srt")                       # the content does
 read_subtitles("talk.srt").trouble           # "2 of 640 cues skipped (line 7: ends before it starts, …)"
 Library("out").tracks("3f2a9c")              # every level of one video
+Library.open().one("talk.mp4")               # the record of one video of the library that this user has
+
+A video is known by its content. Files of one content are one video with several `files`; a file whose content
+changed is another video, and the old one is marked as replaced.
 """
 
 from __future__ import annotations
 
+import fnmatch
 import os
 import re
 import secrets
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,12 +37,42 @@ from longshot.timeline import Track
 if TYPE_CHECKING:
     from longshot.video import Video
 
+PLACE_VARIABLE = "LONGSHOT_LIBRARY"
 LARGEST_TEXT = 256 * 2**20  # bytes; the speech of a week is smaller
 
+_SHORTEST_ID = 4  # characters of an id that may stand for it
+_LONGEST_HEADER = 2**20  # bytes
+_STATES = ("here", "missing", "replaced", "removed")
 _SAFE = re.compile(r"\w[\w.-]*")
 _LONGEST_PART = 128
 # Windows opens a device for these, whatever follows the dot.
 _DEVICES = {"con", "prn", "aux", "nul", *(f"{port}{i}" for port in ("com", "lpt") for i in range(1, 10))}
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """A file as it was when its content was read: while size and time of change stay, so does the content.
+
+    path: absolute. bytes: its size. changed: the time of its last change, in nanoseconds as the file system says.
+    """
+
+    path: str
+    bytes: int
+    changed: int
+
+    @classmethod
+    def of(cls, path: str | os.PathLike[str]) -> Sighting | None:
+        """How a file looks now; None where there is no regular file, or none that may be looked at."""
+        try:
+            found = os.stat(path)
+        except (OSError, ValueError):
+            return None
+        return cls(os.fspath(path), found.st_size, found.st_mtime_ns) if stat.S_ISREG(found.st_mode) else None
+
+    @property
+    def stands(self) -> bool:
+        """Whether the file is there and still looks so."""
+        return Sighting.of(self.path) == self
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +81,11 @@ class VideoRecord:
 
     id: content id. name: the file's name. path: as it was given. duration: seconds. size: width and height in
     pixels as shown. fps: average frames a second. What is unknown is "" or None.
+
+    Of a video that was added to a library: files: every file that holds it, the first seen first; `path` is the
+    first of them that is there. state: "here"; "missing" when no file was there at the last look, which can still be
+    searched; "replaced" when its file has another content now, that of the video `by`; "removed" when only its
+    tracks were kept.
     """
 
     id: str
@@ -54,6 +95,14 @@ class VideoRecord:
     size: tuple[int, int] | None = None
     fps: float | None = None
     codec: str = ""
+    files: tuple[Sighting, ...] = ()
+    state: str = "here"
+    by: str = ""
+
+    @property
+    def searchable(self) -> bool:
+        """Whether it belongs into the index."""
+        return self.state in ("here", "missing")
 
     @classmethod
     def of(cls, video: Video) -> VideoRecord:
@@ -209,6 +258,23 @@ class Library:
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = Path(folder)
 
+    @classmethod
+    def open(cls, place: str | os.PathLike[str] | None = None, *, create: bool = False) -> Library:
+        """The library at a place; without one, at LONGSHOT_LIBRARY, or where this user's data lies.
+
+        create: it need not be there yet; nothing is made before something is saved. Raises UsageError where there is
+        none, and for a file.
+        """
+        folder = Path(place or os.environ.get(PLACE_VARIABLE) or default_place()).expanduser()
+        if folder.exists() and not folder.is_dir():
+            raise UsageError(f"{folder} is a file, and a library is a folder; name another place with --library")
+        if not create and not (folder / "tracks").is_dir():
+            raise UsageError(
+                f"there is no library at {folder}: make it with `longshot add VIDEO... --library {folder}`, or name "
+                f"another place with --library or {PLACE_VARIABLE}"
+            )
+        return cls(folder)
+
     def save(self, track: Track) -> Path:
         """Write a track to its place, over an earlier one of its level. Raises UsageError for an unsafe id or level."""
         return write_track(track, self.path_of(track.video, track.level))
@@ -217,28 +283,85 @@ class Library:
         """Write down what is known about a video."""
         record = video if isinstance(video, VideoRecord) else VideoRecord.of(video)
         path = self._home(record.id) / "video.json"
-        write_text(path, dump({"longshot": VERSION, **asdict(record)}) + "\n")
+        write_text(path, dump({"longshot": VERSION, **_object_of(record)}) + "\n")
         return path
 
     def path_of(self, video_id: str, level: str) -> Path:
         """Where the track of a level lies, or would. Raises UsageError for an unsafe id or level."""
         return self._home(video_id) / f"{safe_part(level, 'level')}.jsonl"
 
+    def track_paths(self, video_id: str) -> list[Path]:
+        """The files of a video's tracks, by level; none for an unknown video."""
+        home = self._home(video_id)
+        return sorted(path for path in home.glob("*.jsonl") if not path.name.startswith(".")) if home.is_dir() else []
+
     def tracks(self, video_id: str) -> list[Track]:
         """Every saved track of a video, by level; none for an unknown video. Raises FormatError for a torn file."""
-        home = self._home(video_id)
-        paths = sorted(home.glob("*.jsonl")) if home.is_dir() else []
-        return [read_track(path) for path in paths if not path.name.startswith(".")]
+        return [read_track(path) for path in self.track_paths(video_id)]
+
+    def levels(self, video_id: str) -> dict[str, int]:
+        """How many captions each level of a video has, as the first lines of its tracks say.
+
+        Raises FormatError for a track that cannot be read.
+        """
+        return {path.name.removesuffix(".jsonl"): _count(path) for path in self.track_paths(video_id)}
 
     def video(self, video_id: str) -> VideoRecord:
         """What is known about a video; at least its id. Raises FormatError for a torn `video.json`."""
         return video_beside(self._home(video_id) / "video.jsonl") or self._from_tracks(video_id)
 
-    def videos(self) -> list[VideoRecord]:
-        """Every video that has something here, by id."""
+    def ids(self) -> list[str]:
+        """The id of every video that has something here, in order."""
         root = self.folder / "tracks"
-        homes = sorted(root.iterdir()) if root.is_dir() else []
-        return [self.video(home.name) for home in homes if home.is_dir() and _is_safe(home.name)]
+        try:
+            with os.scandir(root) as found:
+                return sorted(entry.name for entry in found if _is_safe(entry.name) and entry.is_dir())
+        except FileNotFoundError:
+            return []
+
+    def videos(self) -> list[VideoRecord]:
+        """Every video that has something here, by id. Raises FormatError for a torn `video.json`."""
+        return [self.video(video_id) for video_id in self.ids()]
+
+    def find(self, name: str) -> list[VideoRecord]:
+        """The videos that a name means: by id or how it begins, by path, by folder, by file name, by a pattern.
+
+        A pattern ("*.mp4", "talks/**") is held against names and whole paths. Raises UsageError when nothing fits.
+        """
+        known = self.videos()
+        place = os.path.abspath(os.path.expanduser(name)) if name else ""
+        ways: list[Callable[[VideoRecord], bool]] = [
+            lambda record: record.id == name,
+            lambda record: place in _places(record),
+            lambda record: record.name == name,
+            lambda record: len(name) >= _SHORTEST_ID and record.id.startswith(name),
+            lambda record: any(path.startswith(place.rstrip(os.sep) + os.sep) for path in _places(record)),
+            lambda record: (
+                fnmatch.fnmatchcase(record.name, name)
+                or any(fnmatch.fnmatchcase(path, place) for path in _places(record))
+            ),
+        ]
+        for fits in ways if name else ():
+            found = [record for record in known if fits(record)]
+            if found:
+                return found
+        close = get_close_matches(name, [record.name for record in known], n=1)
+        hint = f"did you mean {close[0]!r}? " if close else ""
+        raise UsageError(
+            f"no video {name[:200]!r} in the library at {self.folder}: {hint}give an id, a name, a path or a pattern "
+            "of a video that was added"
+        )
+
+    def one(self, name: str) -> VideoRecord:
+        """The one video that a name means; see `find`. Raises UsageError when it means none, or several."""
+        found = self.find(name)
+        if len(found) > 1:
+            # What a file holds now comes before what it held once.
+            found = [record for record in found if record.searchable] or found
+        if len(found) > 1:
+            some = ", ".join(f"{record.id} ({record.path or record.name})" for record in found[:3])
+            raise UsageError(f"{name[:200]!r} means {len(found)} videos: name one by its id: {some}")
+        return found[0]
 
     def _from_tracks(self, video_id: str) -> VideoRecord:
         tracks = self.tracks(video_id)
@@ -248,6 +371,29 @@ class Library:
 
     def _home(self, video_id: str) -> Path:
         return self.folder / "tracks" / safe_part(video_id, "video id")
+
+
+def default_place() -> Path:
+    """Where a user's library is when nobody said: among the data of this user, `~/.local/share` on Linux."""
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "longshot" / "library"
+
+
+def _places(record: VideoRecord) -> Iterator[str]:
+    """Every path at which a video was seen."""
+    yield from (file.path for file in record.files)
+    if record.path:
+        yield os.path.abspath(record.path)
+
+
+def _count(path: Path) -> int:
+    """How many captions a track has: as its header promises, else its lines."""
+    try:
+        with path.open("rb") as file:
+            header = parse_object(file.readline(_LONGEST_HEADER).decode("utf-8-sig"))
+            promised = header.get("captions")
+            return promised if type(promised) is int else sum(1 for line in file if line.strip())
+    except (OSError, UnicodeDecodeError, FormatError) as error:
+        raise FormatError(f"{path}: line 1: {error}; the first line is the track's header") from error
 
 
 def safe_part(part: str, what: str) -> str:
@@ -268,15 +414,38 @@ def _is_safe(part: str) -> bool:
 
 def _record(row: dict[str, Any]) -> VideoRecord:
     check_version(row)
-    check_keys(row, {"longshot", "id", "name", "path", "duration", "size", "fps", "codec"}, "id")
+    check_keys(row, {"longshot", "size", "files", *_RECORD_KINDS}, "id")
     for key, kinds in _RECORD_KINDS.items():
         if key in row and (isinstance(row[key], bool) or not isinstance(row[key], kinds)):
             raise FormatError(f"{key!r} is {row[key]!r:.60}")
     size = row.get("size")
-    if size is not None and not (len(size) == 2 and all(type(side) is int for side in size)):
+    if size is not None and not (isinstance(size, list) and len(size) == 2 and all(type(n) is int for n in size)):
         raise FormatError(f"'size' is {size!r:.60}, width and height were meant")
+    if row.get("state", "here") not in _STATES:
+        raise FormatError(f"'state' is {row['state']!r:.60}, one of {', '.join(_STATES)} was meant")
     values = {key: row[key] for key in _RECORD_KINDS if key in row}
-    return VideoRecord(**{**values, "size": None if size is None else (size[0], size[1])})
+    return VideoRecord(**values, size=None if size is None else (size[0], size[1]), files=_files(row.get("files", [])))
+
+
+def _files(rows: Any) -> tuple[Sighting, ...]:
+    kinds = {"path": str, "bytes": int, "changed": int}
+    if not isinstance(rows, list):
+        raise FormatError(f"'files' is {rows!r:.60}, a list was meant")
+    for row in rows:
+        if not (isinstance(row, dict) and row.keys() == kinds.keys()):
+            raise FormatError(f"'files' holds {row!r:.60}, {', '.join(kinds)} were meant")
+        if any(type(row[key]) is not kind for key, kind in kinds.items()):
+            raise FormatError(f"'files' holds {row!r:.60}, a path and two whole numbers were meant")
+    return tuple(Sighting(row["path"], row["bytes"], row["changed"]) for row in rows)
+
+
+def _object_of(record: VideoRecord) -> dict[str, Any]:
+    """A record as plain JSON; what only a library knows is left out where there is nothing to say."""
+    row = asdict(record)
+    for key, nothing in (("files", ()), ("state", "here"), ("by", "")):
+        if row[key] == nothing:
+            del row[key]
+    return row
 
 
 _RECORD_KINDS: dict[str, tuple[type, ...]] = {
@@ -284,7 +453,8 @@ _RECORD_KINDS: dict[str, tuple[type, ...]] = {
     "name": (str,),
     "path": (str,),
     "duration": (int, float, type(None)),
-    "size": (list, type(None)),
     "fps": (int, float, type(None)),
     "codec": (str,),
+    "state": (str,),
+    "by": (str,),
 }

@@ -17,7 +17,7 @@ import json
 import os
 import stat
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
@@ -29,9 +29,9 @@ from typing import TYPE_CHECKING, Any
 
 from longshot import __version__, languages, registry
 from longshot.contracts import Loading, Progress
-from longshot.errors import LongshotError, MediaError, MissingPackage, ModelError, UsageError
+from longshot.errors import FormatError, LongshotError, MediaError, MissingPackage, ModelError, UsageError
 from longshot.journal import Journal, Result, State
-from longshot.library import Library, VideoRecord
+from longshot.library import Library, VideoRecord, video_beside
 from longshot.prompts import load_prompt
 from longshot.scaling.local import Outcome, run
 from longshot.timeline import Track
@@ -163,13 +163,16 @@ class Verb:
         text = json.dumps(said, sort_keys=True, default=str)
         return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
-    def key(self, path: str) -> str:
-        """The journal's name for this verb on this video; the path stands in for the content of what is no file."""
-        key = f"{_content_id(path) or path}/{self.name}/{self.settings}"
+    def key(self, path: str, content: str | None = None) -> str:
+        """The journal's name for this verb on this video; the path stands in for the content of what is no file.
+
+        content: its id, where it is known already.
+        """
+        key = f"{(content_of(path) if content is None else content) or path}/{self.name}/{self.settings}"
         if "speech" not in self._left_open and self.options.get("speech") != "sidecar":
             return key
         files = registry.module("transcribers", "sidecar").beside(Path(path))
-        return "/".join([key, *(_content_id(str(file)) for file in files)])
+        return "/".join([key, *(content_of(str(file)) for file in files)])
 
     @property
     def _left_open(self) -> list[str]:
@@ -203,7 +206,7 @@ def each(
     verb: Verb,
     paths: Sequence[str],
     *,
-    out: str | os.PathLike[str] | None = None,
+    out: str | os.PathLike[str] | Shelf | None = None,
     workers: int | None = None,
     seconds: float | None = None,
     progress: Progress | None = None,
@@ -213,7 +216,8 @@ def each(
     Args:
         verb: what to do.
         paths: video files.
-        out: a library to write into and to resume from; without one everything is only returned.
+        out: a library to write into and to resume from, or one that the caller holds open as a `Shelf`; without one
+            everything is only returned.
         workers: processes; by default as many as cores and free memory allow.
         seconds: the time that one video may take.
         progress: called with the videos done so far, running ones in part, and their number.
@@ -226,9 +230,7 @@ def each(
         yield from each_told(verb, paths, out=out, workers=workers, seconds=seconds, progress=progress)
         return
     with ExitStack() as stack:
-        shelf = None
-        if out is not None:
-            shelf = _Shelf(Path(out), stack.enter_context(Journal(Path(out) / JOURNAL)), verb)
+        shelf = _shelf(verb, out, stack)
         outcomes = run(
             verb,
             paths,
@@ -248,7 +250,7 @@ def each_told(
     verb: Verb,
     paths: Sequence[str],
     *,
-    out: str | os.PathLike[str] | None,
+    out: str | os.PathLike[str] | Shelf | None,
     workers: int | None,
     seconds: float | None,
     progress: Progress | None,
@@ -265,16 +267,14 @@ def each_told(
     choice = verb.model
     assert choice is not None
     with ExitStack() as stack:
-        shelf = None
-        if out is not None:
-            shelf = _Shelf(Path(out), stack.enter_context(Journal(Path(out) / JOURNAL)), verb)
+        shelf = _shelf(verb, out, stack)
         known = {path: shelf.finished(path) for path in paths} if shelf else {}
         waiting = [path for path in dict.fromkeys(paths) if known.get(path) is None]
         desk = None
         if waiting:
             model = open_chat_model(choice.name, loading=choice.loading, settings=choice.settings)
             desk = stack.enter_context(Desk(model))
-        teller = _Teller(verb, desk, shelf, _answers_folder(choice, out), len(paths), progress)
+        teller = _Teller(verb, desk, shelf, _answers_folder(choice, shelf), len(paths), progress)
         teller.done = len(paths) - len(waiting)
         pool = stack.enter_context(ThreadPoolExecutor(max_workers=teller.width))
         outcomes = stack.enter_context(
@@ -311,7 +311,7 @@ class _Teller:
         self,
         verb: Verb,
         desk: Desk | None,
-        shelf: _Shelf | None,
+        shelf: Shelf | None,
         answers: Path | None,
         total: int,
         progress: Progress | None,
@@ -401,22 +401,42 @@ def _state_of(path: str, made: Made) -> tuple[State, str]:
     return State.DONE, ""
 
 
-def _answers_folder(choice: ModelChoice, out: str | os.PathLike[str] | None) -> Path | None:
+def _answers_folder(choice: ModelChoice, shelf: Shelf | None) -> Path | None:
     if choice.answers:
         return Path(choice.answers)
-    return Path(out) / ANSWERS if out is not None else None
+    return shelf.library.folder / ANSWERS if shelf is not None else None
 
 
-class _Shelf:
-    """The library of one run with its journal: what is written, and whether an earlier result still stands."""
+def _shelf(verb: Verb, out: str | os.PathLike[str] | Shelf | None, stack: ExitStack) -> Shelf | None:
+    if out is None or isinstance(out, Shelf):
+        return out
+    return Shelf(Path(out), stack.enter_context(Journal(Path(out) / JOURNAL)), verb)
 
-    def __init__(self, out: Path, journal: Journal, verb: Verb) -> None:
+
+class Shelf:
+    """The library of one run with its journal: what is written, and whether an earlier result still stands.
+
+    identify: gives the content id of a path, where the caller knows it without reading the file. reread: give the
+    tracks of videos that an earlier run finished; without, they are not even opened.
+    """
+
+    def __init__(
+        self,
+        out: Path,
+        journal: Journal,
+        verb: Verb,
+        *,
+        identify: Callable[[str], str] | None = None,
+        reread: bool = True,
+    ) -> None:
         self.library = Library(out)
         self.journal = journal
         # The journal's lock is held, so a partly written file here belongs to a run that was killed.
         for partial in (out / "tracks").glob("*/.*.part"):
             partial.unlink(missing_ok=True)
         self._verb = verb
+        self._identify = content_of if identify is None else identify
+        self._reread = reread
         # Two verbs, or two settings, may write one level; the later one owns the file.
         self._owners: dict[tuple[str, str], str] = {}
         for key, result in journal.done().items():
@@ -426,7 +446,7 @@ class _Shelf:
     def key(self, path: str) -> str:
         """The verb's key for a path, its content read once."""
         if path not in self._keys:
-            self._keys[path] = self._verb.key(path)
+            self._keys[path] = self._verb.key(path, self._identify(path))
         return self._keys[path]
 
     def finished(self, path: str) -> Result | None:
@@ -438,7 +458,7 @@ class _Shelf:
         """Write what was made, and say in plain JSON what that was."""
         for track in made.tracks:
             self.library.save(track)
-        self.library.save_video(made.record)
+        self.library.save_video(self._still_known(made.record))
         value: dict[str, Any] = {
             "video": made.record.id,
             "path": path,
@@ -460,15 +480,25 @@ class _Shelf:
 
     def tracks(self, result: Result) -> tuple[Track, ...]:
         """The tracks of a finished result, from the library, in their order."""
+        if not self._reread:
+            return ()
         by_level = {track.level: track for track in self.library.tracks(result.value["video"])}
         return tuple(by_level[level] for level in result.value["levels"])
+
+    def _still_known(self, record: VideoRecord) -> VideoRecord:
+        """A new record with what the library knew of the files before."""
+        try:
+            known = video_beside(self.library.path_of(record.id, "video"))
+        except FormatError:  # torn: it is being written anew
+            return record
+        return record if known is None else replace(record, files=known.files, state=known.state, by=known.by)
 
     def _own(self, key: str, value: Mapping[str, Any]) -> None:
         for level in value["levels"]:
             self._owners[value["video"], level] = key
 
 
-def _done(outcome: Outcome[str], shelf: _Shelf | None) -> Done:
+def _done(outcome: Outcome[str], shelf: Shelf | None) -> Done:
     path, result = outcome.item, outcome.result
     if result.state is not State.DONE:
         return Done(path, result.state, result.reason, outcome.trace)
@@ -487,7 +517,7 @@ def _done(outcome: Outcome[str], shelf: _Shelf | None) -> Done:
     )
 
 
-def _content_id(path: str) -> str:
+def content_of(path: str) -> str:
     """The video's id; "" for what is no regular file or cannot be read: opening it will say why."""
     from longshot.video import content_id
 
