@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from longshot.errors import UsageError
 from longshot.items import Item, Prediction, Row, Score
 from longshot.journal import State
-from longshot.metrics.moments import NoWindows, official, read_windows, scores, values
+from longshot.metrics.moments import NoWindows, official, read_stretches, read_windows, scores, values
 from longshot.timeline import Span
 
 NAN = math.nan
@@ -80,6 +80,11 @@ READ = {
     "[[0, 10], [20": [[0, 10]],
     "[[0, 10], [20, 3": [[0, 10]],
     "[[150, 160], [1, 2]]": [[1, 2]],
+    "[[100, 1500]]": [[100, 150]],
+    "[[0, 10], [20, 30]]</s>": [[0, 10], [20, 30]],
+    "[[0, 10]]<|im_end|>": [[0, 10]],
+    "[]</s>": [],
+    "Relevant windows: [[0, 10]]": [[0, 10]],
     "[[5, 9], [5, 9], [1, 2]]": [[5, 9], [1, 2]],
     # Other ways to write lists.
     "(12, 20)": [[12, 20]],
@@ -92,10 +97,16 @@ READ = {
     "**[[12, 20]]**": [[12, 20]],
     "It is [[12, 20]], where he waves.": [[12, 20]],
     '{"windows": [[12, 20], [30, 40]]}': [[12, 20], [30, 40]],
+    "[0.0, 10.0] and [20.0, 30.0]": [[0, 10], [20, 30]],
+    "[[0:01:02.5, 0:01:04]]": [[62.5, 64]],
+    "<thinking>Is it [1, 2]? No.</thinking>[[12, 20]]": [[12, 20]],
+    "<answer>12.0s to 20.0s</answer>": [[12, 20]],
     "<think>[[1, 2]]</think><answer>[[12, 20]]</answer>": [[12, 20]],
     # Fields.
     '{"start": 12, "end": 20}': [[12, 20]],
     '[{"start_time": "0:12", "end_time": "0:20"}, {"start_time": "1:00", "end_time": "1:05"}]': [[12, 20], [60, 65]],
+    '[{"start": 1, "end": 2}, {"start": 5': [[1, 2]],
+    '```json\n[{"start": 12.5, "end": 20, "label": "a man waves"}]\n```': [[12.5, 20]],
     "start: 5 end: 9": [[5, 9]],
     "Start time: 0:12\nEnd time: 0:20": [[12, 20]],
     "It starts at 12 seconds and ends at 20 seconds.": [[12, 20]],
@@ -111,6 +122,8 @@ READ = {
     "The event happens in 12.5 - 20.1 seconds.": [[12.5, 20.1]],
     '{"00:12.50 - 00:20.00": "a man waves"}': [[12.5, 20]],
     "00:00:12,500 --> 00:00:20,000": [[12.5, 20]],
+    '{"time": "00:12.5 - 00:20"}': [[12.5, 20]],
+    '[{"00:12.5 - 00:20.0": "he waves"}, {"01:00.0 - 01:05.5": "again"}]': [[12.5, 20], [60, 65.5]],
     "<12.0 seconds> to <20.0 seconds>": [[12, 20]],
     "1 min 20 s to 1m30s": [[80, 90]],
     "1 to 2 minutes": [[60, 120]],
@@ -136,6 +149,9 @@ UNREAD = (
     "[0, 10, 20, 30]",
     "[[20, 3",
     "[NaN, 20]",
+    "NaN to 20 seconds",
+    "[[1e9, 2e9]]",
+    "</s>",
     "[[nan, nan]]",
     "[[150, 150]]",
     "[[151, 300]]",
@@ -167,6 +183,20 @@ def test_scores_of_windows_count_if_every_window_has_one() -> None:
     assert read_windows("[[12, 20, 0.5], [30, 40]]", duration=150.0) == [[12, 20, 1.0], [30, 40, 0.5]]
     said = '[{"start": 1, "end": 2, "score": 0.25}]'
     assert read_windows(said, duration=150.0) == [[1, 2, 0.25]]
+
+
+def test_scores_may_be_parts_of_a_hundred() -> None:
+    assert read_windows("[[12, 20, 90%], [30, 40, 5 %]]", duration=150.0) == [[12, 20, 0.9], [30, 40, 0.05]]
+    assert read_windows("[[1, 2, 3]]", duration=150.0) == [[1, 2, 3.0]]
+
+
+def test_what_was_put_right_is_told() -> None:
+    told = read_stretches("[[610, 600, 0.5], [690, 710], [800, 810]]", start=600.0, end=700.0)
+    assert told.found == [(600.0, 610.0, 0.5), (690.0, 700.0, None)]
+    assert told.mended == ("1 turned round", "1 cut at the ends", "1 left out")
+    assert read_stretches("[[610, 620]]", start=600.0, end=700.0).mended == ()
+    with pytest.raises(NoWindows, match="no window inside the part from 600 to 700 s"):
+        read_stretches("[[10, 20]]", start=600.0, end=700.0)
 
 
 @pytest.mark.parametrize("piece", ["1 ", "[", "(1,", "1 - ", "1 min ", "1:", "start ", "start 1 ", "9", " "])

@@ -54,12 +54,14 @@ class Dialect:
     """Frames for one kind of processor: this one for those that take a video as it is, at a size of their own.
 
     mixes: whether prompts with different tensors can share a batch. along: as in `Prepared`. stills_are_videos: whether
-    the family knows a single picture as a video of one frame.
+    the family knows a single picture as a video of one frame. tells_times: whether each frame of several stands behind
+    its time in seconds, to a tenth at least.
     """
 
     mixes = False
     along: ClassVar[Mapping[str, int]] = {}
     stills_are_videos = False
+    tells_times = False
 
     def __init__(self, processor: Any, config: Any) -> None:
         self.processor = processor
@@ -184,6 +186,8 @@ class Qwen25Dialect(Qwen2Dialect):
 class Qwen3Dialect(Qwen2Dialect):
     """Qwen3-VL and later: each pair of frames stands behind its time in seconds, and bounds are for all frames."""
 
+    tells_times = True
+
     def _size(self, low: int, high: int, count: int) -> dict[str, int]:
         return {"shortest_edge": low * count, "longest_edge": high * count}
 
@@ -222,6 +226,11 @@ class ProcessorPreparer:
     def stills_are_videos(self) -> bool:
         """As the dialect says."""
         return self.dialect.stills_are_videos
+
+    @property
+    def tells_times(self) -> bool:
+        """As the dialect says."""
+        return self.dialect.tells_times
 
     @cached_property
     def breaks_after_pictures(self) -> bool:

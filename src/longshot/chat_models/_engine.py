@@ -184,6 +184,11 @@ class Engine:
         return bool(getattr(self.preparer, "stills_are_videos", False))
 
     @property
+    def tells_times(self) -> bool:
+        """Whether it sees each frame's time in seconds; else who asks for times must say them in words."""
+        return bool(getattr(self.preparer, "tells_times", False))
+
+    @property
     def breaks_after_pictures(self) -> bool:
         """Whether a newline stands between pictures and words in any case."""
         return bool(getattr(self.preparer, "breaks_after_pictures", False))

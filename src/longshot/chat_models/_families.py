@@ -64,6 +64,7 @@ class VideoLlama3Dialect(Qwen2Dialect):
     """VideoLLaMA3: each frame behind its time to a tenth of a second; patches that stay the same are left out."""
 
     stills_are_videos = False
+    tells_times = True
 
     def plan(self, frames: Frames, *, most: int, settings: Settings) -> Plan:
         """The checkpoint's bound is for all frames together, and what they take is known only at the most."""
@@ -84,6 +85,7 @@ class PicturesDialect(Dialect):
     """Processors without video: every frame is a picture, and its time stands before it as text."""
 
     mixes = True
+    tells_times = True
 
     def tokens_each(self, frames: Frames) -> float:
         """What the processor says of its pictures, where it does (256 for Gemma 3), and the words before each."""

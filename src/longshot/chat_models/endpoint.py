@@ -100,6 +100,11 @@ class Endpoint:
         """Tokens that prompt and reply may have together, where the server's list of models tells; else 0."""
         return context_of(self._row)
 
+    @property
+    def tells_times(self) -> bool:
+        """Whether each frame stands behind its time in words; with the other ways the server's model decides."""
+        return self._way == "images"
+
     def count_tokens(self, text: str) -> int:
         """At most so many tokens: one for each byte of UTF-8, and one that some tokenizers put before a text.
 

@@ -5,9 +5,11 @@
     read_windows("[]", duration=150.0)                         -> []            the model says: nowhere
     read_windows("In the beginning.", duration=150.0)          raises NoWindows
 
+    read_stretches("[[12, 20]]", start=0.0, end=150.0)         -> what the reply says, and how it was put right
+
 The grammar. Of these forms the first that is found anywhere in the reply counts, and only that one:
 
-    lists      [12, 20]   (0:12, 0:20)   [12s - 20s]   [12, 20, 0.9]: a third number is the score
+    lists      [12, 20]   (0:12, 0:20)   [12s - 20s]   [12, 20, 0.9], [12, 20, 90%]: a third number is the score
     fields     {"start": 12, "end": 20, "score": 0.9}   start: 0:12, end: 0:20   starts at 12 s and ends at 20 s
     ranges     12 - 20 seconds   0:12-0:20   from 12s to 20s   between 12 and 20 seconds   8% to 13%
     pairs      lines of two numbers and nothing else
@@ -23,6 +25,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import NamedTuple
 
 _NUMBER = r"(?:\d{1,9}(?:\.\d{0,9})?|\.\d{1,9})"
 _CLOCK = r"(?:\d{1,3}:)?\d{1,3}:\d{2}(?:[.,]\d{1,9}(?![\d:]))?"
@@ -58,8 +61,16 @@ _THOUGHT = re.compile(r"^.*</think(?:ing)?>", re.DOTALL | re.IGNORECASE)
 _UNFINISHED = re.compile(r"<think(?:ing)?>.*$", re.DOTALL | re.IGNORECASE)
 _ANSWER = re.compile(r"<answer>(.*?)(?:</answer>|$)", re.DOTALL | re.IGNORECASE)
 _FENCE = re.compile(r"```\w*")
+_END_MARK = re.compile(r"(?:</s>|<\|\w{1,20}\|>)\s*$")
 
 _Window = tuple[float, float, float | None]
+
+
+class Stretches(NamedTuple):
+    """What a reply says. found: (start, end, score or None where none is told); mended: how it was put right."""
+
+    found: list[_Window]
+    mended: tuple[str, ...] = ()
 
 
 class NoWindows(ValueError):
@@ -76,21 +87,40 @@ def read_windows(text: str, *, duration: float) -> list[list[float]]:
 
     Raises NoWindows for a reply without one, and for one with none inside the video. An empty list is an answer.
     """
-    said = _plain(text)
-    if _NOWHERE.fullmatch(said.strip(" \n\t.\"'")):
-        return []
+    found = read_stretches(text, start=0.0, end=duration).found
+    scored = all(score is not None for _, _, score in found)
+    return [
+        [low, high, score if scored and score is not None else 1.0 / rank]
+        for rank, (low, high, score) in enumerate(found, start=1)
+    ]
+
+
+def read_stretches(text: str, *, start: float, end: float) -> Stretches:
+    """The windows of a reply about the part of a video from `start` to `end` seconds, as `read_windows` reads them.
+
+    Times count from the start of the video; a part of the duration ("8%") is one of the part. Raises NoWindows as
+    `read_windows` does.
+    """
+    said = plain_answer(text)
+    if says_nowhere(said):
+        return Stretches([])
     for form in (_lists, _fields, _ranges, _pairs):
-        found = list(form(said, duration))
+        found = list(form(said, end - start))
         if found:
-            return _tidy(found, duration)
+            return _tidy(found, start, end)
     raise NoWindows(f"no window in {_short(text)}")
 
 
-def _plain(text: str) -> str:
+def says_nowhere(said: str) -> bool:
+    """Whether a plain answer is one of the ways to say "nowhere"."""
+    return _NOWHERE.fullmatch(said.strip(" \n\t.\"'")) is not None
+
+
+def plain_answer(text: str) -> str:
     """The reply without the thoughts before it, tags and fences around it."""
     text = _UNFINISHED.sub("", _THOUGHT.sub("", text))
     inside = _ANSWER.search(text)
-    return _FENCE.sub(" ", inside[1] if inside else text).replace("*", "").strip()
+    return _END_MARK.sub("", _FENCE.sub(" ", inside[1] if inside else text).replace("*", "")).strip()
 
 
 def _short(text: str) -> str:
@@ -104,8 +134,15 @@ def _lists(text: str, duration: float) -> Iterator[_Window]:
         times = _times_only(match[1])
         if times is not None and len(times) in (2, 3):
             start, end = _both(times[0], times[1], duration)
-            score = float(times[2]) if len(times) == 3 and re.fullmatch(_NUMBER, times[2]) else None
-            yield start, end, score
+            yield start, end, _score(times[2]) if len(times) == 3 else None
+
+
+def _score(said: str) -> float | None:
+    """0.9 of "0.9" and of "90%"; None for what is no plain number."""
+    number = said.strip().removesuffix("%").strip()
+    if not re.fullmatch(_NUMBER, number):
+        return None
+    return float(number) / 100 if "%" in said else float(number)
 
 
 def _times_only(text: str) -> list[str] | None:
@@ -184,17 +221,21 @@ def _seconds(time: str, duration: float) -> float:
     return total
 
 
-def _tidy(found: list[_Window], duration: float) -> list[list[float]]:
-    """Windows the right way round, inside the video, each once, with scores."""
+def _tidy(found: list[_Window], first: float, last: float) -> Stretches:
+    """Windows the right way round, inside the part that was shown, each once."""
     kept: dict[tuple[float, float], float | None] = {}
+    turned = cut = left_out = 0
     for start, end, score in found:
-        low, high = max(0.0, min(start, end)), min(duration, max(start, end))
+        low, high = max(first, min(start, end)), min(last, max(start, end))
         if low < high:
+            turned += start > end
+            cut += (low, high) != (min(start, end), max(start, end))
             kept.setdefault((low, high), score)
+        else:
+            left_out += 1
     if not kept:
-        raise NoWindows(f"no window inside the {duration:g} s of the video")
-    scored = all(score is not None for score in kept.values())
-    return [
-        [low, high, score if scored and score is not None else 1.0 / rank]
-        for rank, ((low, high), score) in enumerate(kept.items(), start=1)
-    ]
+        where = f"the {last:g} s of the video" if first == 0 else f"the part from {first:g} to {last:g} s"
+        raise NoWindows(f"no window inside {where}")
+    told = {"turned round": turned, "cut at the ends": cut, "left out": left_out}
+    mended = tuple(f"{count} {what}" for what, count in told.items() if count)
+    return Stretches([(low, high, score) for (low, high), score in kept.items()], mended)

@@ -2,7 +2,7 @@
 
     scores(rows)        R1, mIoU, set IoU, mAP, highlights: strict, then as the official script of QVHighlights counts
     official(rows)      what that script prints, its "brief" block first
-    read_windows(text)  windows in the reply of a chat model
+    read_windows(text)  windows in the reply of a chat model; read_stretches() also says how it was put right
 
 Strict: what is not done, and an empty list, scores 0; windows are ranked by their scores; a window that is not finite
 or does not end after its start overlaps nothing; IoU is one formula, and what equals a threshold on paper reaches it.
@@ -39,9 +39,12 @@ from longshot.metrics._matching import (
     set_overlap,
 )
 from longshot.metrics._means import Mean, grouped, told
-from longshot.metrics._windows import NoWindows, read_windows
+from longshot.metrics._windows import NoWindows, Stretches, plain_answer, read_stretches, read_windows, says_nowhere
 
-__all__ = ["NoWindows", "official", "read_windows", "scores", "values"]
+__all__ = [
+    *("NoWindows", "Stretches", "official", "plain_answer", "read_stretches", "read_windows", "says_nowhere"),
+    *("scores", "values"),
+]
 
 RANGES = {"short": (0.0, 10.0), "middle": (10.0, 30.0), "long": (30.0, 150.0)}
 """Lengths of right windows in seconds: more than the first, at most the second."""
