@@ -42,8 +42,15 @@ from longshot.metrics._means import Mean, grouped, told
 from longshot.metrics._windows import NoWindows, Stretches, plain_answer, read_stretches, read_windows, says_nowhere
 
 __all__ = [
-    *("NoWindows", "Stretches", "official", "plain_answer", "read_stretches", "read_windows", "says_nowhere"),
-    *("scores", "values"),
+    "NoWindows",
+    "Stretches",
+    "official",
+    "plain_answer",
+    "read_stretches",
+    "read_windows",
+    "says_nowhere",
+    "scores",
+    "values",
 ]
 
 RANGES = {"short": (0.0, 10.0), "middle": (10.0, 30.0), "long": (30.0, 150.0)}
