@@ -27,9 +27,9 @@ having will would shall should can could may might must of in on at to for from 
 then so and or but if not no nor too very just also only some any each every all both few more most other such own same
 s t re ve ll d m don didn isn wasn doesn up down out off over under again"""
 # Words that speak of the search itself.
-_FRAME = """part parts moment moments scene scenes bit point place spot bits clip video film movie footage recording picture image frame
-show shows shown showing see seen sees look looks looking watch find happen happens happening appear appears
-someone somebody people person something thing things"""
+_FRAME = """part parts moment moments scene scenes bit bits point place spot clip video film movie footage recording
+picture image frame show shows shown showing see seen sees look looks looking watch find happen happens happening appear
+appears someone somebody people person something thing things"""
 _SPEAKING = """talk talks talked talking say says said saying tell tells told telling explain explains explained
 explaining describe describes described describing ask asks asked asking mention mentions mentioned mentioning shout
 shouts shouted shouting speak speaks spoke spoken speaking discuss discusses discussed discussing announce announces

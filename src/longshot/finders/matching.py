@@ -39,6 +39,7 @@ _COARSE = {"scene": 0.6, "segment": 0.5, "chapter": 0.5, "part": 0.4, "video": 0
 _HEARD, _READ = "speech", "screen"
 _ASIDE = 0.5  # weight of other levels where the query says that it is spoken, or written
 _K1, _B = 1.2, 0.5  # BM25: how soon a word said again adds nothing; how much longer captions count less
+_SHORT = 40.0  # characters: up to here a line counts as much as a shorter one
 _AROUND = 4.0  # seconds: how far a word helps what stands beside it
 _NEARBY = 0.5  # the share of a chunk's score that words beside it can give
 _FALL = 0.6  # a moment goes on while the score is above this share of its peak
@@ -187,9 +188,9 @@ def _folded(text: str) -> str:
 
 
 @lru_cache(maxsize=65536)
-def _term_of(word: str) -> str:
-    found = terms(word)
-    return found[0].text if len(found) == 1 else ""
+def _is_of(word: str, term: str) -> bool:
+    """Whether a word, folded, is kept as a term. The index does not shorten words that it had to fold ("straße")."""
+    return word == term or [found.text for found in terms(word)] == [term]
 
 
 def _holding(lines: _Lines, term: str) -> dict[int, int]:
@@ -204,7 +205,7 @@ def _holding(lines: _Lines, term: str) -> dict[int, int]:
     places = [
         found.start()
         for found in pattern.finditer(lines.text)
-        if unspaced or (_begins(lines.text, found.start()) and _term_of(found[0].rstrip("'’")) == term)
+        if unspaced or (_begins(lines.text, found.start()) and _is_of(found[0].rstrip("'’"), term))
     ]
     rows, counts = np.unique(lines.lines_at(places), return_counts=True)
     held = dict(zip(rows.tolist(), counts.tolist(), strict=True))
@@ -239,7 +240,7 @@ class _Match:
     def _words(self, names: Sequence[str]) -> list[_Held]:
         """Each term: the share of the query's weight that it has, the lines that hold it, and how well (0..1)."""
         lines = self.lines
-        usual = float(lines.lengths[lines.fine].mean()) if lines.fine.any() else 1.0
+        usual = max(float(lines.lengths[lines.fine].mean()) if lines.fine.any() else 0.0, _SHORT)
         total = int(lines.fine.sum())
         found = []
         for name in names:
@@ -247,7 +248,7 @@ class _Match:
             rows = np.fromiter(held, np.intp, len(held))
             counts = np.fromiter(held.values(), np.float64, len(held))
             there = int(lines.fine[rows].sum())
-            longer = 1 - _B + _B * lines.lengths[rows] / max(usual, 1.0)
+            longer = 1 - _B + _B * lines.lengths[rows] / usual
             well = np.minimum(counts * (_K1 + 1) / (counts + _K1 * longer), 1.0)
             found.append(_Held(float(np.log1p((total - there + 0.5) / (there + 0.5))), rows, well))
         whole = sum(held.weight for held in found) or 1.0
@@ -262,7 +263,7 @@ class _Match:
         score = _both(words, self.meaning)
         for rows in self.phrases:
             score[list(rows)] = 1.0
-        return score * self.worth
+        return np.asarray(score * self.worth)
 
     def by_chunk(self, which: NDArray[np.bool_]) -> Floats:
         """How well each chunk matches, 0..1, by the lines of `which`."""
@@ -285,7 +286,7 @@ class _Match:
         exact = np.ones(chunks)
         for found in self.phrases:
             rows = np.array(sorted(found), np.intp)
-            there = self.lines.spread(rows, which[rows].astype(np.float64))
+            there = self.lines.spread(rows, self.worth[rows] * which[rows])
             exact *= _widened(there) if len(self.phrases) > 1 else there
         return exact * (0.6 + 0.4 * score) if self.wanted.terms else exact
 
@@ -303,13 +304,14 @@ class _Match:
         score *= _prior(lines, self.wanted)
         hits: list[Hit] = []
         for first, last, peak in _peaks(score):
-            span, evidence = self._cut(first, last)
-            if all(span.overlap(hit.span) <= 0.5 * min(span.length, hit.span.length) for hit in hits):
-                hits.append(self._hit(span, peak, evidence))
+            span, rows = self._cut(first, last)
+            new = [row for row in rows.tolist() if not _taken(lines.captions[row].span, hits)]
+            if new and not _taken(span, hits):
+                hits.append(self._hit(span, peak, new))
         return hits
 
     def _cut(self, first: int, last: int) -> tuple[Span, NDArray[np.intp]]:
-        """The span of the chunks `first` to `last` (not in it), its ends where lines, sentences or shots have theirs."""
+        """The span of the chunks `first` to `last` (not in it), with the ends of lines, sentences or shots."""
         lines = self.lines
         start, end = first * CHUNK, min(last * CHUNK, lines.duration)
         on = np.flatnonzero(lines.fine & (lines.starts < end) & (lines.ends > start) & (self.by_line > 0))
@@ -335,16 +337,18 @@ class _Match:
             value = float(score[row] / _COARSE[lines.levels[row]]) * 0.5
             span = lines.captions[row].span
             if value >= LEAST and not any(span.overlap(hit.span) > 0 for hit in hits):
-                hits.append(self._hit(span, value, np.array([row])))
+                hits.append(self._hit(span, value, [row]))
         parts = [hit for hit in hits if hit.span.length < WHOLE * lines.duration]
         return parts or hits[:1]
 
-    def _hit(self, span: Span, score: float, rows: NDArray[np.intp]) -> Hit:
+    def _hit(self, span: Span, score: float, rows: Sequence[int]) -> Hit:
         lines = self.lines
-        best = sorted(rows.tolist(), key=lambda row: (-self.by_line[row], lines.ends[row] - lines.starts[row], row))
-        chosen = sorted(best[:_EVIDENCE], key=lambda row: (-round(self.by_line[row], 3), lines.starts[row], row))
+        own = self.by_line
+        chosen = sorted(
+            rows, key=lambda row: (-round(float(own[row]), 3), _order(lines.levels[row]), lines.starts[row])
+        )
         whole = span.length >= WHOLE * lines.duration
-        evidence = tuple(self._evidence(row, whole) for row in chosen)
+        evidence = tuple(self._evidence(row, whole) for row in chosen[:_EVIDENCE])
         return Hit(lines.video, span, round(min(max(score, 0.0), 1.0), 4), evidence)
 
     def _evidence(self, row: int, whole: bool) -> Caption:
@@ -376,10 +380,15 @@ def _worth(level: str, wanted: Wanted) -> float:
     return _COARSE.get(level, 1.0) * (_ASIDE if named and level not in named else 1.0)
 
 
+def _order(level: str) -> int:
+    """Words themselves come before what was written about the video, and that before what sums it up."""
+    return 2 if level in _COARSE else 0 if level in (_HEARD, _READ) else 1
+
+
 def _both(words: Floats, meaning: Floats) -> Floats:
     """Words and meaning as one score: the better of them, and some of what the other adds."""
     high, low = np.maximum(words, meaning), np.minimum(words, meaning)
-    return high + _AGREE * low * (1 - high)
+    return np.asarray(high + _AGREE * low * (1 - high))
 
 
 def _widened(there: Floats) -> Floats:
@@ -448,6 +457,11 @@ def _peaks(score: Floats) -> Iterator[tuple[int, int, float]]:
         last = int(low[place]) if place < len(low) else len(left)
         left[first:last] = 0.0
         yield first, last, peak
+
+
+def _taken(span: Span, hits: Sequence[Hit]) -> bool:
+    """Whether better moments show a good part of a span already: what is left of it is no moment of its own."""
+    return any(span.overlap(hit.span) > 0.3 * min(span.length, hit.span.length) for hit in hits)
 
 
 def _snapped(second: float, own: Floats, edges: Floats) -> float:
