@@ -295,9 +295,18 @@ class Library:
         home = self._home(video_id)
         return sorted(path for path in home.glob("*.jsonl") if not path.name.startswith(".")) if home.is_dir() else []
 
+    def track(self, path: Path) -> Track:
+        """The track in one of `track_paths`. Raises FormatError that names the line which is torn."""
+        try:
+            (track,) = registry.load("formats", "jsonl").read(decode(_bytes_of(path))).tracks
+        except FormatError as error:
+            raise FormatError(f"{path}: {error}") from error
+        assert isinstance(track, Track)
+        return track
+
     def tracks(self, video_id: str) -> list[Track]:
         """Every saved track of a video, by level; none for an unknown video. Raises FormatError for a torn file."""
-        return [read_track(path) for path in self.track_paths(video_id)]
+        return [self.track(path) for path in self.track_paths(video_id)]
 
     def levels(self, video_id: str) -> dict[str, int]:
         """How many captions each level of a video has, as the first lines of its tracks say.

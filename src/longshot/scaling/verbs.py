@@ -17,9 +17,9 @@ import json
 import os
 import stat
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from functools import cached_property
@@ -210,7 +210,7 @@ def each(
     workers: int | None = None,
     seconds: float | None = None,
     progress: Progress | None = None,
-) -> Iterator[Done]:
+) -> Generator[Done, None, None]:
     """Do a verb on every video and give the results in the order of the paths.
 
     Args:
@@ -254,7 +254,7 @@ def each_told(
     workers: int | None,
     seconds: float | None,
     progress: Progress | None,
-) -> Iterator[Done]:
+) -> Generator[Done, None, None]:
     """As `each`, for a verb that asks a chat model.
 
     Videos are watched in processes of their own, as many as suit the machine; the model is in this process, once, and
@@ -436,7 +436,7 @@ class Shelf:
             partial.unlink(missing_ok=True)
         self._verb = verb
         self._identify = content_of if identify is None else identify
-        self._reread = reread
+        self.reread = reread
         # Two verbs, or two settings, may write one level; the later one owns the file.
         self._owners: dict[tuple[str, str], str] = {}
         for key, result in journal.done().items():
@@ -480,17 +480,30 @@ class Shelf:
 
     def tracks(self, result: Result) -> tuple[Track, ...]:
         """The tracks of a finished result, from the library, in their order."""
-        if not self._reread:
-            return ()
         by_level = {track.level: track for track in self.library.tracks(result.value["video"])}
         return tuple(by_level[level] for level in result.value["levels"])
 
+    def record(self, path: str, video_id: str) -> VideoRecord:
+        """What the library knows of a video that is done; where that is torn or gone, the file at `path` tells again.
+
+        Raises MediaError when it does not.
+        """
+        from longshot.video import open_video
+
+        known = self._known(video_id)
+        if known is None:
+            with open_video(path) as video:
+                known = replace(VideoRecord.of(video), id=video_id)
+        return known
+
+    def _known(self, video_id: str) -> VideoRecord | None:
+        with suppress(FormatError):  # torn: what it said is to be had again from the video
+            return video_beside(self.library.path_of(video_id, "video"))
+        return None
+
     def _still_known(self, record: VideoRecord) -> VideoRecord:
         """A new record with what the library knew of the files before."""
-        try:
-            known = video_beside(self.library.path_of(record.id, "video"))
-        except FormatError:  # torn: it is being written anew
-            return record
+        known = self._known(record.id)
         return record if known is None else replace(record, files=known.files, state=known.state, by=known.by)
 
     def _own(self, key: str, value: Mapping[str, Any]) -> None:
@@ -510,8 +523,8 @@ def _done(outcome: Outcome[str], shelf: Shelf | None) -> Done:
         path,
         State.DONE,
         again=outcome.again,
-        record=shelf.library.video(value["video"]),
-        tracks=shelf.tracks(result),
+        record=shelf.record(path, value["video"]),
+        tracks=shelf.tracks(result) if shelf.reread or not outcome.again else (),
         damage=value.get("damage", ""),
         clips=tuple(value.get("clips", ())),
     )
