@@ -1,0 +1,140 @@
+"""Words of a text as the index knows them, with where they stand.
+
+terms("The telescopes' cafés")              # [Term("the", 0, 3), Term("telescop", 4, 14), Term("cafe", 16, 21)]
+matched("Two telescopes.", {"telescop"})    # [(4, 14)]
+phrase_at("A red-hot  CAFÉ", "hot cafe")    # [(6, 15)]
+
+The analysis is that of the full-text index itself: Unicode words (ICU, so Chinese and Thai have words too), lower
+case, accents folded, English stems, no stop words. Offsets count characters of the text as it was given.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+ANALYSIS = {"base_tokenizer": "icu", "stem": True, "remove_stop_words": False, "ascii_folding": True}
+_WHOLE = {**ANALYSIS, "stem": False, "max_token_length": None}
+_AS_WRITTEN = {**_WHOLE, "lower_case": False, "ascii_folding": False}
+
+# One character for one, so that offsets stay: the index folds accents but not apostrophes, nor what is no character.
+_SAME = {ord(mark): "'" for mark in "\u2018\u2019\u02bc\u2032\uff07"} | {
+    half: "\ufffd" for half in range(0xD800, 0xE000)
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """One word: what the index keeps of it, and the characters [start, end) of the text that spell it."""
+
+    text: str
+    start: int
+    end: int
+
+
+def fold(text: str) -> str:
+    """The text as it goes into the index: composed accents, one apostrophe, no halves of characters."""
+    if not unicodedata.is_normalized("NFC", text):
+        text = "".join(unicodedata.normalize("NFC", piece) for piece in _pieces(text))
+    return text.translate(_SAME)
+
+
+def lancedb() -> Any:
+    """The engine of the index, opened on first use: `longshot --help` must not wait for it."""
+    import lancedb as engine
+
+    return engine
+
+
+def terms(text: str) -> list[Term]:
+    """The words of a text in order, as the full-text index knows them.
+
+    Words of more than 40 bytes are no terms: the index leaves them out.
+    """
+    return _terms(text, ANALYSIS)
+
+
+def matched(text: str, wanted: Collection[str]) -> list[tuple[int, int]]:
+    """The character ranges of the words whose term is in `wanted`, in order."""
+    wanted = frozenset(wanted)
+    return [(term.start, term.end) for term in terms(text) if term.text in wanted]
+
+
+def phrase_at(text: str, phrase: str) -> list[tuple[int, int]]:
+    """Where the exact phrase stands in a text, as character ranges.
+
+    Whole words in a row; case, accents, blanks and punctuation between words do not count, word endings do. Nothing
+    for a phrase without a word.
+    """
+    wanted = [term.text for term in _terms(phrase, _WHOLE)]
+    if not wanted:
+        return []
+    words = _terms(text, _WHOLE)
+    texts = [word.text for word in words]
+    starts = [i for i in range(len(texts) - len(wanted) + 1) if texts[i : i + len(wanted)] == wanted]
+    return [(words[i].start, words[i + len(wanted) - 1].end) for i in starts]
+
+
+class Asked(NamedTuple):
+    """A query cut to what the index is asked: the text, its distinct terms, how many more were left out."""
+
+    text: str
+    terms: tuple[str, ...]
+    left_out: int
+
+
+def asked(query: str, *, most: int = 64) -> Asked:
+    """A query with its first `most` distinct terms: more of them make a search slow, not better."""
+    found = terms(query)
+    first: dict[str, int] = {}
+    for term in found:
+        first.setdefault(term.text, term.start)
+    if len(first) <= most:
+        return Asked(query, tuple(first), 0)
+    names = list(first)
+    return Asked(query[: first[names[most]]], tuple(names[:most]), len(names) - most)
+
+
+def _terms(text: str, analysis: dict[str, Any]) -> list[Term]:
+    folded = fold(text)
+    places = None if len(folded) == len(text) else _places(text)
+    kept = {token.position: token.text for token in _tokens(folded, analysis)}
+    found, at = [], 0
+    # The analysis gives words without their places; the same one without any folding gives them as they are
+    # written, under the same numbers, so each is found by looking ahead.
+    for token in _tokens(folded, _AS_WRITTEN):
+        start = folded.index(token.text, at)
+        at = start + len(token.text)
+        if token.position in kept:
+            first, last = (start, at) if places is None else (places[start], places[at])
+            found.append(Term(kept[token.position], first, last))
+    return found
+
+
+def _tokens(text: str, analysis: dict[str, Any]) -> Iterator[Any]:
+    return iter(lancedb().tokenize(text, **analysis))
+
+
+def _places(text: str) -> list[int]:
+    """For each character of the composed text, and its end, where it begins in the text as given."""
+    places: list[int] = []
+    start = 0
+    for piece in _pieces(text):
+        places += [start] * len(unicodedata.normalize("NFC", piece))
+        start += len(piece)
+    return [*places, start]
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """Each character with the marks (and Korean letters) that may be composed with it."""
+    start = 0
+    for end in range(1, len(text) + 1):
+        if end == len(text) or not _continues(text[end]):
+            yield text[start:end]
+            start = end
+
+
+def _continues(mark: str) -> bool:
+    return unicodedata.category(mark) in ("Mn", "Mc") or "\u1160" <= mark <= "\u11ff"
