@@ -240,7 +240,7 @@ class _Work:
             return iter(())
         base = self.footage.base
         source = open_things.enter_context(open_container(self.video.path))
-        sound = _Sound(source, begin=piece.begin * base, end=piece.end * base, damage=self.video.damage)
+        sound = Sound(source, begin=piece.begin * base, end=piece.end * base, damage=self.video.damage)
         return sound.into(output, copies=_MP4_SOUND if self.format == "mp4" else _MKV_SOUND)
 
     def _seconds(self, ticks: int) -> float:
@@ -473,8 +473,11 @@ def _pixel_format(frame: VideoFrame) -> str:
 # Sound ---------------------------------------------------------------------------------------------------------
 
 
-class _Sound:
-    """The sound from `begin` to `end` (seconds in the container), from a container opened for it alone."""
+class Sound:
+    """The sound from `begin` to `end` (seconds in the container), from a container opened for it alone.
+
+    Its packets begin at 0, so they fit pictures that begin at `begin`. The viewer's proxies use it too.
+    """
 
     def __init__(self, source: InputContainer, *, begin: Fraction, end: Fraction, damage: Damage) -> None:
         self._source = source
