@@ -42,8 +42,8 @@ _K1, _B = 1.2, 0.5  # BM25: how soon a word said again adds nothing; how much lo
 _SHORT = 40.0  # characters: up to here a line counts as much as a shorter one
 _AROUND = 4.0  # seconds: how far a word helps what stands beside it
 _NEARBY = 0.5  # the share of a chunk's score that words beside it can give
-_FALL = 0.6  # a moment goes on while the score is above this share of its peak
-_UNLIKE, _ALIKE = 0.25, 0.65  # cosines that say "nothing in common" and "the same"
+_FALL = 0.45  # a moment goes on while the score is above this share of its peak
+_UNLIKE, _ALIKE = 0.15, 0.65  # cosines that say "nothing in common" and "the same"
 _SNAP = 2.5  # seconds within which an end goes to a shot or sentence
 _EXTRA = 0.15  # what words that are not missed can add
 _ELSEWHERE = 0.5  # the worth of a moment outside the part that the query names
@@ -318,7 +318,7 @@ class _Match:
         which, chunk = lines.over(on)
         on = on[np.unique(which[(chunk >= first) & (chunk < last)])]
         own = self.by_line[on]
-        evidence = on[own >= 0.4 * own.max(initial=0.0)]
+        evidence = on[own >= 0.3 * own.max(initial=0.0)]
         start = _snapped(start, lines.starts[evidence], lines.edges)
         end = _snapped(end, lines.ends[evidence], lines.edges)
         if end <= start:
