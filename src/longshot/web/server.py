@@ -210,6 +210,7 @@ class _Server(uvicorn.Server):
             log_level="error",
             server_header=False,
             proxy_headers=False,
+            h11_max_incomplete_event_size=1 << 15,
             timeout_keep_alive=30,
             limit_concurrency=256,
             timeout_graceful_shutdown=_SHUTDOWN,  # type: ignore[arg-type]  # a float does as well
