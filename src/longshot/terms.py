@@ -20,9 +20,9 @@ _WHOLE = {**ANALYSIS, "stem": False, "max_token_length": None}
 _AS_WRITTEN = {**_WHOLE, "lower_case": False, "ascii_folding": False}
 
 # One character for one, so that offsets stay: the index folds accents but not apostrophes, nor what is no character.
-_SAME = {ord(mark): "'" for mark in "\u2018\u2019\u02bc\u2032\uff07"} | {
-    half: "\ufffd" for half in range(0xD800, 0xE000)
-}
+_APOSTROPHES = "\u2018\u2019\u02bc\u2032\uff07"
+_HALVES = range(0xD800, 0xE000)
+_SAME = {**dict.fromkeys(map(ord, _APOSTROPHES), "'"), **dict.fromkeys(_HALVES, "\ufffd")}
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,510 @@
+"""The index of a library: one row for each caption, searched by words and by vectors.
+
+    index = Index.open("~/library", create=True)
+    index.put(record, tracks, digest="91ab…")          # all captions of one video, in place of what was there
+    index.finish()                                      # once after many: compact, bring the search indexes up to date
+    index.words("telescope", where=Filter(levels=("speech",)))
+    index.near(column, vector, limit=10)
+
+It is a cache: the tracks are the truth, and an index that is lost or damaged is made again from them. Three LanceDB
+tables lie in <library>/index (or at any place that LanceDB takes): `captions`, `videos` (which video is in, and what
+its tracks were then) and `looks` (fingerprints of frames). A video's line in `videos` is written after its captions,
+so a kill in between leaves a video that is not in yet.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from longshot.errors import LongshotError, UsageError
+from longshot.library import VideoRecord
+from longshot.terms import ANALYSIS, asked, fold, lancedb, phrase_at
+from longshot.timeline import Source, Span, Track
+
+VERSION = 1
+_AT_ONCE = 20_000  # rows that are written together
+_KEPT = timedelta(minutes=10)  # a reader that opened the index before a writer finished goes on that long
+_FIELDS = ("id", "video", "level", "start", "stop", "text", "written", "source")
+
+
+class NoIndex(LongshotError):
+    """There is no index where one was looked for."""
+
+
+class IndexDamaged(LongshotError):
+    """The index cannot be read, or was written by another version; the tracks are not touched by that."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One caption of one level in the index.
+
+    id: its name in the video, "clip-0003". source: who made the track, in words. score: BM25 of words, or the cosine of
+    vectors; 0.0 where neither was asked for.
+    """
+
+    id: str
+    video: str
+    level: str
+    span: Span
+    text: str
+    source: str
+    score: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which captions may be found; empty and None let all pass.
+
+    after, before: seconds of the video between which the caption begins, `before` itself not included. longer_than,
+    shorter_than: seconds that the caption lasts.
+    """
+
+    levels: Sequence[str] = ()
+    videos: Sequence[str] = ()
+    after: float | None = None
+    before: float | None = None
+    longer_than: float | None = None
+    shorter_than: float | None = None
+
+    def sql(self) -> str:
+        """The condition on a row, "" for none. Raises UsageError for seconds that are no number."""
+        parts = [_among("level", self.levels), _among("video", self.videos)]
+        for name, left, sign in _LIMITS:
+            value = getattr(self, name)
+            if value is not None:
+                parts.append(f"{left} {sign} {_number(name, value)}")
+        return " AND ".join(part for part in parts if part)
+
+
+_LIMITS = (
+    ("after", "start", ">="),
+    ("before", "start", "<"),
+    ("longer_than", "(stop - start)", ">"),
+    ("shorter_than", "(stop - start)", "<"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Indexed:
+    """What the index holds of one video: `digest` of the tracks it was made from, how many captions."""
+
+    video: str
+    digest: str
+    rows: int
+    name: str = ""
+    path: str = ""
+    duration: float | None = None
+
+
+class Index:
+    """The captions of a library, open for searching and writing. `Index.open` makes one.
+
+    It shows the library as it was when it was opened or last refreshed, with what was put through it since. Errors of
+    every method: IndexDamaged for files that cannot be read, LongshotError for a disk that takes nothing.
+    """
+
+    def __init__(self, place: str, database: Any, captions: Any, videos: Any) -> None:
+        self.place = place
+        self._database, self._captions, self._videos = database, captions, videos
+        self._looks: Any = None
+        self._known: dict[str, Indexed] | None = None
+
+    @classmethod
+    def open(cls, place: str | os.PathLike[str], *, create: bool = False) -> Index:
+        """The index of a library folder, or of a library at an address that LanceDB takes (s3://…).
+
+        create: make an empty one where there is none. Raises NoIndex, IndexDamaged, and LongshotError for a folder that
+        cannot be written.
+        """
+        address = _address(place)
+        local = "://" not in address
+        if local and not create and not Path(address).is_dir():
+            raise NoIndex(_absent(place))
+        with _said(str(place)):
+            database = lancedb().connect(address)
+            names = set(database.table_names(limit=100))
+            if "videos" not in names:
+                if not create:
+                    raise NoIndex(_absent(place))
+                _create(database)
+            captions, videos = database.open_table("captions"), database.open_table("videos")
+            _check_version(captions, place)
+        return cls(str(place), database, captions, videos)
+
+    def refresh(self) -> None:
+        """See what other processes have written since."""
+        with _said(self.place):
+            for table in (self._captions, self._videos, self._looks):
+                if table is not None:
+                    table.checkout_latest()
+        self._known = None
+
+    @property
+    def columns(self) -> dict[str, Source]:
+        """The columns of vectors, and who made what stands in each."""
+        with _said(self.place):
+            fields = self._captions.schema
+        return {field.name: _source_of(field.metadata) for field in fields if b"longshot" in (field.metadata or {})}
+
+    def add_column(self, source: Source, kind: str, dimension: int) -> str:
+        """The column for vectors of this source, made when there is none. kind: "text" or "frames"."""
+        if kind not in ("text", "frames"):
+            raise UsageError(f"kind {kind!r}: vectors are of 'text' or of 'frames'")
+        name = _column_name(source, kind)
+        with _said(self.place):
+            if name not in self._captions.schema.names:
+                arrow = _arrow()
+                kept = {"longshot": json.dumps(asdict(source), sort_keys=True, default=dict)}
+                row = arrow.list_(arrow.float32(), dimension)
+                self._captions.add_columns(arrow.field(name, row, nullable=True, metadata=kept))
+            found = self._captions.schema.field(name).type.list_size
+        if found != dimension:
+            raise UsageError(f"column {name} holds vectors of {found} numbers, got {dimension}")
+        return name
+
+    def videos(self) -> dict[str, Indexed]:
+        """The videos that are in, by id."""
+        if self._known is None:
+            with _said(self.place):
+                rows = self._videos.to_arrow().to_pylist()
+            self._known = {row["video"]: Indexed(**row) for row in rows}
+        return dict(self._known)
+
+    def levels(self) -> dict[str, int]:
+        """How many captions there are of each level."""
+        with _said(self.place):
+            rows = self._captions.search().select(["level"]).limit(None).to_arrow()
+            counts = rows.column("level").value_counts().to_pylist()
+        return {row["values"]: row["counts"] for row in sorted(counts, key=lambda row: str(row["values"]))}
+
+    def put(
+        self,
+        record: VideoRecord,
+        tracks: Iterable[Track],
+        *,
+        digest: str,
+        vectors: Mapping[str, Mapping[str, NDArray[np.float32]]] | None = None,
+    ) -> int:
+        """Write all captions of one video, in place of those that were there; how many.
+
+        digest: of the tracks, to tell later whether they have changed. vectors: by column, unit rows by caption id.
+        """
+        return self.put_all([Putting(record, tuple(tracks), digest, vectors or {})])
+
+    def put_all(self, videos: Iterable[Putting]) -> int:
+        """Write the captions of many videos, some thousands at a time; how many rows. Memory stays bounded."""
+        total = 0
+        for batch in _batches(videos):
+            total += self._put(batch)
+        return total
+
+    def _put(self, batch: Sequence[Putting]) -> int:
+        ids = [putting.record.id for putting in batch]
+        rows = [_rows(putting) for putting in batch]
+        with _said(self.place):
+            arrow = _arrow()
+            known = [id for id in ids if id in self.videos()]
+            if known:
+                self._videos.delete(_among("video", known))
+            # Rows without a line in `videos` are those of a writer that was killed.
+            if self._captions.count_rows(_among("video", ids)):
+                self._captions.delete(_among("video", ids))
+            table = _table(arrow, self._captions.schema, batch, rows)
+            if len(table):
+                self._captions.add(table)
+            lines = [_indexed(putting, len(own)) for putting, own in zip(batch, rows, strict=True)]
+            self._videos.add(arrow.Table.from_pylist([asdict(line) for line in lines], schema=self._videos.schema))
+        if self._known is not None:
+            self._known.update({line.video: line for line in lines})
+        return len(table)
+
+    def drop(self, video: str) -> None:
+        """Take a video out; nothing happens when it is not in."""
+        condition = _among("video", [video])
+        with _said(self.place):
+            self._videos.delete(condition)
+            self._captions.delete(condition)
+            if self._open_looks():
+                self._looks.delete(condition)
+        if self._known is not None:
+            self._known.pop(video, None)
+
+    def finish(self) -> None:
+        """Compact, bring the search indexes up to date, let go of old versions. Once after many puts."""
+        with _said(self.place):
+            self._captions.optimize(cleanup_older_than=_KEPT)
+            self._videos.optimize(cleanup_older_than=_KEPT)
+            if self._open_looks():
+                self._looks.optimize(cleanup_older_than=_KEPT)
+
+    def words(self, query: str, *, where: Filter = Filter(), limit: int = 100) -> list[Entry]:
+        """Captions with any word of the query, the best by BM25 first; of a very long query its first 64 words."""
+        found = asked(query)
+        if not found.terms:
+            return []
+        from lancedb.query import MatchQuery
+
+        return self._matching(MatchQuery(fold(found.text), "text"), where, limit)
+
+    def phrase(self, text: str, *, where: Filter = Filter(), limit: int = 100) -> list[Entry]:
+        """Captions in which the exact phrase stands, as `terms.phrase_at` sees it, the best by BM25 first."""
+        found = asked(text)
+        if not found.terms:
+            return []
+        from lancedb.query import PhraseQuery
+
+        most = limit
+        while True:
+            # The index knows stems, so some of what it finds has other endings than the phrase.
+            entries = self._matching(PhraseQuery(fold(found.text), "text"), where, most)
+            exact = [entry for entry in entries if phrase_at(entry.text, text)]
+            if len(exact) >= limit or len(entries) < most:
+                return exact[:limit]
+            most *= 4
+
+    def near(
+        self, column: str, vector: NDArray[np.float32], *, where: Filter = Filter(), limit: int = 100
+    ) -> list[Entry]:
+        """Captions whose vector in `column` is nearest to this one by cosine, the nearest first."""
+        with _said(self.place):
+            if column not in self._captions.schema.names:
+                raise UsageError(f"column {column!r}: the index has {', '.join(self.columns) or 'no vectors'}")
+            query = self._captions.search(np.asarray(vector, np.float32), vector_column_name=column)
+            query = query.distance_type("cosine").select([*_FIELDS, "_distance"]).limit(limit)
+            if condition := where.sql():
+                query = query.where(condition, prefilter=True)
+            if where.videos:
+                query = query.bypass_vector_index()
+            rows = query.to_arrow()
+        return _ranked(rows, 1.0 - np.asarray(rows.column("_distance"), np.float64))
+
+    def entries(self, video: str, levels: Sequence[str] = ()) -> list[Entry]:
+        """The captions of one video in order of time."""
+        where = Filter(levels=levels, videos=(video,)).sql()
+        with _said(self.place):
+            rows = self._captions.search().where(where).select(list(_FIELDS)).limit(None).to_arrow()
+        return sorted(_entries(rows, np.zeros(len(rows))), key=lambda entry: (entry.span, entry.level, entry.id))
+
+    def put_looks(self, video: str, times: Sequence[float], rows: NDArray[np.float32]) -> None:
+        """Keep fingerprints of a video's frames, in place of those that were there. rows: unit, (N, D)."""
+        with _said(self.place):
+            arrow = _arrow()
+            kind = arrow.list_(arrow.float32(), rows.shape[1])
+            fields = [("video", arrow.string()), ("second", arrow.float64()), ("look", kind)]
+            if self._open_looks() and self._looks.schema.field("look").type != kind:
+                self._database.drop_table("looks")
+                self._looks = None
+            if self._looks is None:
+                self._looks = self._database.create_table("looks", schema=arrow.schema(fields))
+            elif self._looks.count_rows(_among("video", [video])):
+                self._looks.delete(_among("video", [video]))
+            flat = arrow.array(np.ascontiguousarray(rows, np.float32).reshape(-1))
+            look = arrow.FixedSizeListArray.from_arrays(flat, rows.shape[1])
+            self._looks.add(arrow.table({"video": [video] * len(rows), "second": list(times), "look": look}))
+
+    def near_looks(
+        self, row: NDArray[np.float32], *, where: Filter = Filter(), limit: int = 100
+    ) -> list[tuple[str, float, float]]:
+        """Frames that look nearest to this fingerprint: video, second, cosine, the nearest first."""
+        with _said(self.place):
+            if not self._open_looks():
+                return []
+            query = self._looks.search(np.asarray(row, np.float32), vector_column_name="look")
+            query = query.distance_type("cosine").select(["video", "second", "_distance"]).limit(limit)
+            if condition := _looks_sql(where):
+                query = query.where(condition, prefilter=True)
+            found = query.to_arrow().to_pylist()
+        return [(one["video"], one["second"], 1.0 - one["_distance"]) for one in found]
+
+    def _open_looks(self) -> bool:
+        if self._looks is None and "looks" in self._database.table_names(limit=100):
+            self._looks = self._database.open_table("looks")
+        return self._looks is not None
+
+    def _matching(self, query: Any, where: Filter, limit: int) -> list[Entry]:
+        with _said(self.place):
+            search = self._captions.search(query, query_type="fts").select([*_FIELDS, "_score"]).limit(limit)
+            if condition := where.sql():
+                search = search.where(condition, prefilter=True)
+            rows = search.to_arrow()
+        return _ranked(rows, np.asarray(rows.column("_score"), np.float64))
+
+
+@dataclass(frozen=True, slots=True)
+class Putting:
+    """One video on its way into the index: see `Index.put`."""
+
+    record: VideoRecord
+    tracks: tuple[Track, ...]
+    digest: str
+    vectors: Mapping[str, Mapping[str, NDArray[np.float32]]]
+
+
+def _address(place: str | os.PathLike[str]) -> str:
+    text = os.fspath(place)
+    return f"{text.rstrip('/')}/index" if "://" in text else str(Path(text).expanduser() / "index")
+
+
+def _absent(place: object) -> str:
+    return f"{place}: there is no index; make it with `longshot index --rebuild --library {place}`"
+
+
+def _create(database: Any) -> None:
+    from lancedb.index import FTS
+
+    arrow = _arrow()
+    words, numbers = arrow.string(), arrow.float64()
+    kinds = {name: numbers if name in ("start", "stop") else words for name in _FIELDS}
+    schema = arrow.schema(list(kinds.items()), metadata={"longshot": str(VERSION)})
+    captions = database.create_table("captions", schema=schema, mode="overwrite")
+    captions.create_index("text", config=FTS(with_position=True, **ANALYSIS))
+    lines = [("video", words), ("digest", words), ("rows", arrow.int64()), ("name", words), ("path", words)]
+    # Made last: an index without this table was never finished.
+    database.create_table("videos", schema=arrow.schema([*lines, ("duration", numbers)]))
+
+
+def _check_version(captions: Any, place: object) -> None:
+    version = (captions.schema.metadata or {}).get(b"longshot", b"?").decode("utf-8", "replace")
+    if version != str(VERSION):
+        raise IndexDamaged(
+            f"{place}: its index has format {version}, and this longshot reads {VERSION}; make it again with "
+            f"`longshot index --rebuild --library {place}`"
+        )
+
+
+def _column_name(source: Source, kind: str) -> str:
+    slug = re.sub(r"[^a-z0-9]+", "_", source.model.rsplit("/", 1)[-1].lower()).strip("_")[:40] or "vectors"
+    made = json.dumps([source.model, source.revision, source.settings], sort_keys=True, default=dict)
+    return f"{kind}_{slug}_{hashlib.sha256(made.encode()).hexdigest()[:8]}"
+
+
+def _source_of(metadata: Mapping[bytes, bytes]) -> Source:
+    return Source(**json.loads(metadata[b"longshot"]))
+
+
+def _batches(videos: Iterable[Putting]) -> Iterator[list[Putting]]:
+    batch: dict[str, Putting] = {}
+    rows = 0
+    for putting in videos:
+        batch[putting.record.id] = putting
+        rows += sum(len(track) for track in putting.tracks)
+        if rows >= _AT_ONCE:
+            yield list(batch.values())
+            batch, rows = {}, 0
+    if batch:
+        yield list(batch.values())
+
+
+def _rows(putting: Putting) -> list[tuple[Any, ...]]:
+    """The rows of one video in the order of `_FIELDS`."""
+    rows = []
+    for track in putting.tracks:
+        source = str(track.source)
+        for index, caption in enumerate(track.captions):
+            text = fold(caption.text)
+            written = None if text == caption.text else caption.text.encode("utf-8", "replace").decode()
+            span = caption.span
+            rows.append(
+                (track.id_of(index), putting.record.id, track.level, span.start, span.end, text, written, source)
+            )
+    return rows
+
+
+def _table(arrow: Any, schema: Any, batch: Sequence[Putting], rows: Sequence[Sequence[tuple[Any, ...]]]) -> Any:
+    every = [row for own in rows for row in own]
+    values = list(zip(*every, strict=True)) or [()] * len(_FIELDS)
+    columns = {name: arrow.array(column, schema.field(name).type) for name, column in zip(_FIELDS, values, strict=True)}
+    for name in dict.fromkeys(name for putting in batch for name in putting.vectors):
+        if name not in schema.names:
+            raise UsageError(f"column {name!r}: make it first with add_column")
+        columns[name] = _vectors(arrow, schema.field(name).type.list_size, name, batch, rows)
+    return arrow.table(columns)
+
+
+def _vectors(
+    arrow: Any, width: int, name: str, batch: Sequence[Putting], rows: Sequence[Sequence[tuple[Any, ...]]]
+) -> Any:
+    count = sum(len(own) for own in rows)
+    flat, missing = np.zeros((count, width), np.float32), np.ones(count, bool)
+    at = 0
+    for putting, own in zip(batch, rows, strict=True):
+        known = putting.vectors.get(name, {})
+        for row in own:
+            vector = known.get(row[0])
+            if vector is not None:
+                flat[at], missing[at] = vector, False
+            at += 1
+    return arrow.FixedSizeListArray.from_arrays(arrow.array(flat.reshape(-1)), width, mask=arrow.array(missing))
+
+
+def _indexed(putting: Putting, rows: int) -> Indexed:
+    record = putting.record
+    return Indexed(record.id, putting.digest, rows, record.name, record.path, record.duration)
+
+
+def _ranked(rows: Any, scores: NDArray[np.float64]) -> list[Entry]:
+    return sorted(_entries(rows, scores), key=lambda one: (-one.score, one.video, one.span, one.id))
+
+
+def _entries(rows: Any, scores: NDArray[np.float64]) -> list[Entry]:
+    columns = [rows.column(name).to_pylist() for name in _FIELDS]
+    return [
+        Entry(id, video, level, Span(start, stop), text if written is None else written, source, score)
+        for id, video, level, start, stop, text, written, source, score in zip(*columns, scores.tolist(), strict=True)
+    ]
+
+
+def _among(column: str, values: Sequence[str]) -> str:
+    return f"{column} IN ({', '.join(_quoted(value) for value in values)})" if values else ""
+
+
+def _quoted(value: str) -> str:
+    return "'" + value.encode("utf-8", "replace").decode().replace("'", "''") + "'"
+
+
+def _number(name: str, value: object) -> str:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not np.isfinite(value):
+        raise UsageError(f"{name} is {value!r:.60}: a number of seconds was meant")
+    return repr(float(value))
+
+
+def _looks_sql(where: Filter) -> str:
+    parts = [_among("video", where.videos)]
+    if where.after is not None:
+        parts.append(f"second >= {_number('after', where.after)}")
+    if where.before is not None:
+        parts.append(f"second < {_number('before', where.before)}")
+    return " AND ".join(part for part in parts if part)
+
+
+def _arrow() -> Any:
+    import pyarrow
+
+    return pyarrow
+
+
+@contextmanager
+def _said(place: str) -> Iterator[None]:
+    """Says in one line what the engine, whose errors are of many kinds, could not do."""
+    try:
+        yield
+    except LongshotError:
+        raise
+    except (OSError, RuntimeError, ValueError) as error:
+        raise IndexDamaged(
+            f"{place}: its index cannot be used ({' '.join(str(error).split())[:200]}); make it again with "
+            f"`longshot index --rebuild --library {place}`"
+        ) from error
