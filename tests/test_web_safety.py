@@ -162,13 +162,22 @@ def test_no_path_leads_out(port: int, shelf: tuple[Path, str], target: bytes) ->
         (b"OPTIONS /api/videos HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n", 405),
         (b"TRACE / HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n", 405),
         (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", 400),
-        (b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX: " + b"a" * 300_000 + b"\r\n\r\n", 400),
     ],
 )
 def test_a_host_that_is_not_ours_is_refused(port: int, request_: bytes, status: int) -> None:
     answer = raw(port, request_)
     assert int(answer.split(b" ", 2)[1]) == status
     assert b"<html" not in answer.lower()
+
+
+def test_headers_without_end_are_cut_off(port: int) -> None:
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        try:
+            connection.sendall(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX: " + b"a" * 3_000_000)
+            answer = connection.recv(65536)
+        except ConnectionError:
+            answer = b""
+    assert answer == b"" or answer.startswith(b"HTTP/1.1 400")
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.1:9", "localhost:8765", "LOCALHOST", "[::1]:8765", "127.1.2.3"])
@@ -188,18 +197,8 @@ def test_the_server_does_not_say_what_it_is_made_of(port: int) -> None:
 @pytest.mark.parametrize(
     "path",
     [
-        "/",
-        "/page.css",
-        "/page.js",
-        "/api/videos",
-        "/api/videos/ID",
-        "/media/ID",
-        "/thumb/ID?t=1",
-        "/nothing",
-        "/media/x",
-        "/captions/ID/clip.vtt",
-        "/export/ID?format=srt&level=clip",
-        "/api/search?q=",
+        *("/", "/page.css", "/page.js", "/api/videos", "/api/videos/ID", "/media/ID", "/thumb/ID?t=1", "/nothing"),
+        *("/media/x", "/captions/ID/clip.vtt", "/export/ID?format=srt&level=clip", "/api/search?q="),
         "/api/find?video=ID&q=ball",
     ],
 )
@@ -266,15 +265,8 @@ def test_a_link_from_elsewhere_opens_the_page(client: TestClient) -> None:
 @pytest.mark.parametrize(
     "origin",
     [
-        None,
-        "null",
-        "",
-        "http://evil.example",
-        "http://127.0.0.1:9999",
-        "http://127.0.0.1",
-        "https://x.127.0.0.1:8765",
-        "http://127.0.0.1:8765.evil.example",
-        "http://evil@127.0.0.1:8765",
+        *(None, "null", "", "http://evil.example", "http://127.0.0.1:9999", "http://127.0.0.1"),
+        *("https://x.127.0.0.1:8765", "http://127.0.0.1:8765.evil.example", "http://evil@127.0.0.1:8765"),
         "file://127.0.0.1:8765",
     ],
 )
