@@ -10,7 +10,7 @@ from longshot.timeline import Caption, Span, clock
 
 KINDS = {"speech": "said", "screen": "on screen"}
 # Levels whose captions retell those of finer ones.
-_COARSE = ("segment", "chapter", "part", "video")
+_COARSE = ("scene", "segment", "chapter", "part", "video")
 
 
 class Line(NamedTuple):
