@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from longshot import __version__, cli_eval
+from longshot import __version__, cli_eval, cli_library
 from longshot.cli_options import (
     AsJson,
     Describer,
@@ -548,15 +548,20 @@ def _exit_code(ends: Counter[State], problems: int) -> int:
 def _export(
     sources: Annotated[
         list[str],
-        typer.Argument(metavar="TRACKS...", help="A folder written with -o, or track files.", show_default=False),
+        typer.Argument(
+            metavar="TRACKS...",
+            help="A folder written with -o, track files, or videos of the library.",
+            show_default=False,
+        ),
     ],
     to: Annotated[
         list[str] | None,
         typer.Option(
             "--to",
+            "--format",
             "-t",
             metavar="FORMAT",
-            help="A format, also with its kind: srt, vtt:chapters, markdown. May be repeated.",
+            help="A format, also with its kind: srt, vtt:chapters, html. May be repeated.",
             show_default=False,
         ),
     ] = None,
@@ -567,21 +572,36 @@ def _export(
             "--output", "-o", metavar="DIR", help="Write files here; without it, the text of one goes to stdout."
         ),
     ] = None,
+    library: cli_library.Place = None,
 ) -> int:
     from longshot import registry
     from longshot.captioning.export import export_files
 
     if not to:
         raise UsageError(f"--to says which format: {', '.join(registry.choices('formats'))}")
-    for source in sources:
-        if not os.path.exists(source):
-            raise MediaError(source, "there is no such file or folder")
+    found = [tracks for source in sources for tracks in _exported(source, library)]
     if output is None:
-        emit(_one_export(sources, to, level))
+        emit(_one_export(found, to, level))
         return OK
-    for path in export_files(sources, output, to, level=level):
+    for path in export_files(found, output, to, level=level):
         emit(f"{path}\n")
     return OK
+
+
+def _exported(source: str, library: str | None) -> list[str]:
+    """The track files that a source means: itself, or those of a video of the library."""
+    from longshot.library import Library
+    from longshot.scaling.gather import kind_of
+
+    if os.path.exists(source) and kind_of(source) not in ("video", "sound"):
+        return [source]
+    try:
+        shelf = Library.open(library)
+        return [str(path) for record in shelf.find(source) for path in shelf.track_paths(record.id)]
+    except UsageError as error:
+        if os.path.exists(source):
+            raise UsageError(f"{source} is a video, and its tracks are exported: {error}") from error
+        raise MediaError(source, "there is no such file or folder") from error
 
 
 def _one_export(sources: Sequence[str], to: Sequence[str], level: str) -> str:
@@ -835,7 +855,11 @@ def _clock(name: str, sets: Sequence[str], how: How, remote_code: bool) -> int:
     return OK
 
 
-app.registered_commands += cli_eval.app.registered_commands
+app.registered_commands = [
+    *cli_library.app.registered_commands,
+    *app.registered_commands,
+    *cli_eval.app.registered_commands,
+]
 
 _CODES: tuple[tuple[type[LongshotError], int], ...] = (
     (UsageError, USAGE),

@@ -27,8 +27,8 @@ _FOLDERS = ("captioning", "searching")
 def docstring(verb: str) -> str:
     """The docstring of a verb, read from its file without importing it (it brings numpy and the decoder)."""
     here = Path(__file__).parent
-    (path, *_) = (here / folder / f"{verb}.py" for folder in _FOLDERS if (here / folder / f"{verb}.py").exists())
-    source = path.read_text(encoding="utf-8")
+    files = (here / folder / f"{verb}.py" for folder in _FOLDERS)
+    source = next((path.read_text(encoding="utf-8") for path in files if path.exists()), "")
     found = re.search(rf'^def {verb}\(.*?"""(.*?)"""', source, re.DOTALL | re.MULTILINE)
     return found[1] if found else ""
 

@@ -24,7 +24,7 @@ from rich.tree import Tree
 
 from longshot.library import VideoRecord
 from longshot.registry import Family
-from longshot.timeline import Caption, Track, clock
+from longshot.timeline import Caption, Hit, Track, clock
 
 WIDEST = 110
 """Columns: longer lines of text are hard to read, however wide the window is."""
@@ -35,6 +35,7 @@ _QUIET = Style(dim=True)
 _SAID = Style(italic=True)
 _WRITTEN = Style(color="yellow")
 _BAD = Style(color="red")
+_FOUND = Style(bold=True, color="green")
 _LEAVES = ("speech", "screen")
 _LONGEST_QUOTE = 240
 _ENOUGH = 24  # letters that show that a line is quoted, which may be quoted in part
@@ -236,6 +237,50 @@ def _at(link: str, second: float) -> Style:
 
 def _address(path: str) -> str:
     return Path(path).resolve().as_uri() if path else ""
+
+
+# --- moments
+
+
+def moments(hits: Sequence[Hit], *, paths: Mapping[str, str], names: Mapping[str, str]) -> RenderableType:
+    """Moments, the best first: where, how sure, and the captions behind each with the words that matched.
+
+    paths, names: of each video by id; a path makes times that open the file. Names are left out when there is none.
+    """
+    blocks: list[RenderableType] = []
+    for place, hit in enumerate(hits, start=1):
+        link = _address(paths.get(hit.video, ""))
+        head = Text.assemble((f"{place:>2}  ", _QUIET))
+        head.append(clock(hit.span.start), _at(link, hit.span.start))
+        head.append("–", _QUIET)
+        head.append(clock(hit.span.end), _at(link, hit.span.end))
+        if names.get(hit.video):
+            head.append("  ").append(plain(names[hit.video]), _TITLE)
+        head.append(f"  {hit.score:.2f}", _QUIET)
+        table = _grid(2)
+        for caption in hit.evidence:
+            table.add_row(Text(str(caption.details.get("level", "")), _QUIET), _marked(caption))
+        blocks += [*([Text()] if blocks else []), head, Padding(table, (0, 0, 0, 4))]
+    return Group(*blocks)
+
+
+def _marked(caption: Caption) -> Text:
+    """The words of a caption, those that matched in bold; long ones are cut around the first of them."""
+    ranges = [(int(a), int(b)) for a, b in caption.details.get("matched", ())]
+    first = ranges[0][0] if ranges else 0
+    low = max(0, first - _LONGEST_QUOTE // 3) if len(caption.text) > _LONGEST_QUOTE else 0
+    high = low + _LONGEST_QUOTE
+    text = Text("… " if low else "")
+    last = low
+    for a, b in [*((max(a, low), min(b, high)) for a, b in ranges if b > low and a < high), (high, high)]:
+        text.append(_one_line(caption.text[last:a]))
+        text.append(_one_line(caption.text[a:b]), _FOUND)
+        last = max(last, b)
+    return text.append(" …" if high < len(caption.text) else "")
+
+
+def _one_line(text: str) -> str:
+    return re.sub(r"[\x00-\x08\x0e-\x1f\x7f-\x9f]", "\N{REPLACEMENT CHARACTER}", re.sub(r"\s+", " ", text))
 
 
 # --- tables of facts
