@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import wave
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 
 from longshot.asking import Desk, Unreadable
 from longshot.contracts import Finder, Prompt, Reply, Told
-from longshot.errors import ModelError, UsageError
+from longshot.errors import MediaError, ModelError, UsageError
 from longshot.finders._parts import Found, fuse, plan, runs
 from longshot.finders._replies import read_runs, read_yes, shares
 from longshot.finders.asking import Asking, load
@@ -372,6 +373,24 @@ def test_a_video_that_is_not_at_hand_is_asked_about_by_its_tracks() -> None:
     (hit,) = finder.find(told(), "the moon")
     assert hit.span == Span(6.0, 12.0)
     assert finder.notes == ("the file is not at hand: the model was asked about the tracks, not the pictures",)
+
+
+def test_sound_without_pictures_is_asked_about_by_its_tracks(tmp_path: Path) -> None:
+    with wave.open(str(tmp_path / "talk.wav"), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(8000)
+        file.writeframes(bytes(16_000 * 30))
+    finder = load(model=ScriptedModel(lambda prompt: "[[#4, #4]]"))
+    (hit,) = finder.find(told(path=str(tmp_path / "talk.wav")), "the moon")
+    assert hit.span == Span(6.0, 12.0)
+    assert finder.notes == ("the file has no pictures: the model was asked about the tracks, not the pictures",)
+
+
+def test_a_file_that_is_no_video_is_said_to_be_none(tmp_path: Path) -> None:
+    (tmp_path / "talk.mp4").write_bytes(b"no video")
+    with pytest.raises(MediaError, match=r"talk\.mp4"):
+        load(model=ScriptedModel()).find(told(path=str(tmp_path / "talk.mp4")), "the moon")
 
 
 def test_the_whole_video_is_flagged() -> None:

@@ -35,6 +35,7 @@ from longshot.prompts import load_prompt
 from longshot.sampling import at_rate
 from longshot.terms import matched, terms
 from longshot.timeline import Caption, Hit, Source, Span, clock
+from longshot.video import open_video
 
 HEIGHT = 480  # pixels: about what the chat models of today take in
 MOST_FRAMES = 96  # pictures a question; three minutes at a step of 2 s need 90
@@ -140,17 +141,15 @@ class Asking:
         """Moments, the surest first; see `contracts.Finder`.
 
         Raises UsageError for a query without a word or too long for the model, ModelError when no question got an
-        answer.
+        answer, MediaError for a file that is no video.
         """
         self.notes = ()
         asked = Asked(self.desk, self._answers, progress)
         inquiry = _Inquiry(told, " ".join(query.split()), asked, _Room(self.desk.model), self._sampling)
-        if told.path and not self._text:
-            named = inquiry.by_pictures(refine=self._refine)
-        else:
-            if not self._text:
-                asked.notes.append("the file is not at hand: the model was asked about the tracks, not the pictures")
-            named = inquiry.by_lines()
+        unseen = "" if self._text else _unseen(told)
+        if unseen:
+            asked.notes.append(f"{unseen}: the model was asked about the tracks, not the pictures")
+        named = inquiry.by_lines() if self._text or unseen else inquiry.by_pictures(refine=self._refine)
         asked.finish()
         hits = [inquiry.hit(one) for one in named]
         if any(_is_whole(hit.span, told.duration) for hit in hits):
@@ -310,8 +309,8 @@ class _Inquiry:
         words = load_prompt("moments-see").fill(
             question=self.question, start=most, end=most, duration=most, times=self.room.times([0.0]), context=""
         )
-        fitting = self.room.pictures(words)
-        return self.sampling.frames or min(MOST_FRAMES, fitting)
+        self.room.beside(words)
+        return self.sampling.frames or min(MOST_FRAMES, self.room.pictures(words))
 
     # Hits -----------------------------------------------------------------------------------------------------
 
@@ -405,6 +404,14 @@ def _telling(question: str) -> frozenset[str]:
     except UsageError:  # only words that stand everywhere: a model may still know what is meant
         return every
     return frozenset(wanted.terms + wanted.extras) or every
+
+
+def _unseen(told: Told) -> str:
+    """Why there are no pictures to look at; "" when there are."""
+    if not told.path:
+        return "the file is not at hand"
+    with open_video(told.path) as video:
+        return "" if video.has_video and told.duration > 0 else "the file has no pictures"
 
 
 def _around(span: Span, duration: float) -> Span:
