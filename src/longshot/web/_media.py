@@ -18,7 +18,7 @@ from starlette.types import Receive, Scope, Send
 from longshot.errors import MediaError
 
 _BLOCK = 1 << 20  # bytes read at once
-_RANGE = re.compile(r"bytes=[ \t]*(\d{0,18})-(\d{0,18})[ \t]*", re.IGNORECASE)
+_RANGE = re.compile(r"bytes=[ \t]*(\d{0,18})-(\d{0,18})[ \t]*", re.IGNORECASE | re.ASCII)
 
 
 class Stretch(NamedTuple):

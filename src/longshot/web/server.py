@@ -399,10 +399,10 @@ async def _growing(viewer: _Viewer, id: str) -> AsyncIterator[bytes]:
     try:
         while not viewer.closing.is_set():
             stage, _, _ = viewer.proxies.state(id)
-            if file is None:
-                path = viewer.proxies.growing(id)
+            if file is None:  # a short one may be ready before it was looked at
+                ready = stage is ProxyStage.READY
                 with suppress(MediaError):
-                    file = OpenFile.of(path)
+                    file = OpenFile.of(viewer.proxies.path(id) if ready else viewer.proxies.growing(id))
             if file is not None:
                 block = await to_thread.run_sync(os.pread, file.handle, 1 << 18, at, limiter=viewer.reads)
                 at += len(block)
