@@ -714,13 +714,17 @@ def _list(
         str | None,
         typer.Argument(
             metavar="SHELF",
-            help="Only this shelf: segmenters, chat_models, encoders, benchmarks and so on.",
+            help="Only this shelf: segmenters, encoders, finders and so on; or videos, for those of the library.",
             show_default=False,
         ),
     ] = None,
+    library: cli_library.Place = None,
     as_json: AsJson = None,
 ) -> int:
     from longshot import registry
+
+    if shelf == "videos":
+        return cli_library.list_videos(library, as_json)
 
     shelves = [shelf] if shelf else list(registry.SHELVES)
     found = [choice for name in shelves for choice in registry.choices(name).values()]

@@ -458,7 +458,7 @@ def _info(
         )
         return OK
     rows = [
-        ("videos", f"{whole.videos}, {whole.seconds / 3600:.1f} hours"),
+        ("videos", f"{whole.videos}, {clock(whole.seconds)} long in all"),
         ("of them", ", ".join(f"{count} {state}" for state, count in whole.states.items() if count)),
         ("captions", _counts(whole.captions)),
         *(("vectors", f"{source.model} ({column})") for column, source in whole.vectors.items()),
@@ -466,6 +466,22 @@ def _info(
         ("index", whole.index or "holds all of it"),
     ]
     emit_drawing(facts(rows, title=whole.folder))
+    return OK
+
+
+def list_videos(library: str | None, as_json: bool | None) -> int:
+    """`longshot list videos`: one line for each video of a library, by name."""
+    from longshot.scaling.gather import natural
+    from longshot.terminal import plain, video_object
+    from longshot.timeline import clock
+
+    for record in sorted(_open(library).videos(), key=lambda record: natural(record.name)):
+        if is_json(as_json):
+            emit_json({**video_object(record), "state": record.state, "path": record.path})
+        else:
+            length = clock(record.duration) if record.duration is not None else ""
+            state = "" if record.state == "here" else f"  ({record.state})"
+            emit(f"{record.id}  {length:>8}  {plain(record.name)}{state}\n")
     return OK
 
 
