@@ -114,8 +114,8 @@ class _Lines:
                     self.captions.append(caption)
                     self.ids.append(str(caption.details.get("id") or track.id_of(number)))
                     self.levels.append(track.level)
-                    quotes = own and track.level not in own
-                    texts.append(_folded(_QUOTE.sub("", caption.text) if quotes else caption.text))
+                    said = _QUOTE.sub("", caption.text) if own and track.level not in own else caption.text
+                    texts.append(_folded(said))
         self.count = len(texts)
         self.starts = np.array([caption.span.start for caption in self.captions], np.float64)
         self.ends = np.array([caption.span.end for caption in self.captions], np.float64)
