@@ -79,4 +79,5 @@ def until(driver: Any, found: Callable[[], Found], what: str, *, seconds: float 
     try:
         return WebDriverWait(driver, seconds, poll_frequency=0.03).until(lambda _: found())
     except TimeoutException:
-        raise AssertionError(f"waited {seconds} s for {what}") from None
+        said = driver.execute_script("return document.body.innerText.slice(0, 800)")
+        raise AssertionError(f"waited {seconds} s for {what}; the page says:\n{said}") from None

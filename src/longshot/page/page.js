@@ -197,13 +197,19 @@
     library = await latest("videos", (signal) => ask("/api/videos", { signal }));
     const several = library && library.videos.length > 1 && !config.video;
     $("search").hidden = !(library && library.search && !config.video);
+    $("upload").hidden = !(library && library.upload);
     $("like").hidden = !(library && library.like);
     $("search-words").placeholder = several ? `Search ${library.videos.length} videos` : "Search";
     return library;
   }
 
+  function counted([level, count]) {
+    const known = { speech: ["line said", "lines said"], screen: ["text on screen", "texts on screen"] };
+    return many(count, ...(known[level] || [level]));
+  }
+
   function card(video) {
-    const counts = Object.entries(video.levels || {}).map(([level, count]) => `${count} ${level}`).join(" · ");
+    const counts = Object.entries(video.levels || {}).filter(([level]) => level !== "video").map(counted).join(" · ");
     const length = Number.isFinite(video.duration) ? make("span", { class: "clock" }, clock(video.duration)) : "";
     const states = { missing: "the file is missing", damaged: `damaged: ${video.note || "read it with longshot verify"}` };
     const missing = states[video.state] || "";
@@ -261,6 +267,7 @@
 
   function levelChips(wanted) {
     const levels = new Set(library.videos.flatMap((video) => Object.keys(video.levels || {})));
+    levels.delete("video");
     const chip = (level, words) => {
       const node = make("button", { type: "button", "aria-pressed": String(wanted.level === level) }, words);
       node.addEventListener("click", () => go({ words: wanted.words, level }));
@@ -268,7 +275,8 @@
     };
     const label = { speech: "Speech", screen: "On screen" };
     const other = (level) => label[level] || `${level[0].toUpperCase()}${level.slice(1)}s`;
-    $("library-levels").replaceChildren(chip("", "Everything"), ...[...levels].sort().map((level) => chip(level, other(level))));
+    const offered = [...levels].map((level) => chip(level, other(level)));
+    $("library-levels").replaceChildren(chip("", "Everything"), ...offered);
   }
 
   // One ranked moment: in the library with its video's name, beside an open video without.
@@ -279,8 +287,10 @@
     const evidence = (hit.evidence || []).slice(0, own ? 3 : 4).map((one) => toned(make("span", { class: "said" },
       make("small", {}, `${clock(one.start)} ${labelOf(one.level)}`), marked(one.text || one.level, one.matched)), one.level));
     const bare = onDisk;
+    const first = (hit.evidence || []).find((one) => one.start >= hit.start && one.end <= hit.end) || hit;
+    const best = (first.start + first.end) / 2;
     return make(tag, { class: bare ? "moment bare" : "moment", ...attributes },
-      bare ? "" : picture(hit.video, hit.start + Math.min(1, (hit.end - hit.start) / 2), own ? 90 : 180),
+      bare ? "" : picture(hit.video, best, own ? 90 : 180),
       make("span", {},
         make("span", { class: "head" },
           own ? make("span", { class: "number" }, String(number)) : make("span", { class: "name" }, hit.name || nameOf(hit.video)),
@@ -334,6 +344,7 @@
     $("watch").hidden = false;
     wantedTime = start;
     openMedia(data);
+    if (data.proxy) watchProxy(shown);
     const whole = data.levels.find((level) => level.level === "video");
     $("summary").hidden = !(whole && whole.captions.length && whole.captions[0][2]);
     $("summary").textContent = $("summary").hidden ? "" : whole.captions.map((caption) => caption[2]).join("\n");
@@ -397,7 +408,6 @@
     }
     if (onDisk) addCues(data);
     media.setAttribute("src", data.media);
-    if (data.proxy) watchProxy(data.id);
   }
 
   function noMedia(reason) {
@@ -422,17 +432,30 @@
 
   const plainCue = (text) => text.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
 
-  async function watchProxy(id) {
-    const own = shown;
-    while (own === shown) {
-      const told = await ask(`/api/proxy/${encodeURIComponent(id)}`).catch(() => null);
-      if (!told || own !== shown) return;
-      const part = Number(told.progress);
-      if (told.error) { trouble(told.error); return; }
-      if (!(part < 1)) { $("media-note").textContent = own.data.mediaNote || ""; return; }
-      $("media-note").textContent = `${own.data.mediaNote || "making a copy that plays here"} (${Math.floor(part * 100)} %)`;
-      await new Promise((done) => setTimeout(done, 1000));
+  const wait = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));
+
+  // While a copy is being made it plays as far as it goes; when it is whole it is opened again, to seek in all of it.
+  async function watchProxy(own) {
+    let waited = false;
+    for (;;) {
+      const told = await ask(`/api/proxy/${encodeURIComponent(own.id)}`).catch(() => null);
+      if (own !== shown || !told) return;
+      if (told.state === "failed") { noMedia(told.error || "The copy for the browser could not be made."); return; }
+      if (told.state === "ready") break;
+      waited = true;
+      $("media-note").textContent = `${own.data.mediaNote} Made to ${Math.floor(told.progress * 100)} %.`;
+      await wait(700);
+      if (own !== shown) return;
     }
+    $("media-note").textContent = own.data.mediaNote;
+    if (waited) reopen();
+  }
+
+  function reopen() {
+    const playing = !media.paused;
+    wantedTime = now();
+    media.load();
+    if (playing) media.play().catch(() => {});
   }
 
   media.addEventListener("loadedmetadata", () => {
@@ -1336,6 +1359,43 @@
     if (found) showFound(found, file.name, ""); else $("library-note").textContent = "";
   });
   follows($("home"), {});
+
+  // A video is sent whole and then added by the server, which takes a while; the list shows it when that is done.
+  $("upload-file").addEventListener("change", async () => {
+    const [file] = $("upload-file").files;
+    $("upload-file").value = "";
+    if (!file) return;
+    const type = file.type || "application/octet-stream";
+    try {
+      uploading(`Sending ${file.name} …`);
+      const sent = await ask(query("/api/upload", { name: file.name }), { method: "POST", body: file, headers: { "Content-Type": type } });
+      await added(sent.name);
+      trouble(null);
+    } catch (error) {
+      uploading("");
+      trouble(error);
+    }
+  });
+
+  async function added(name) {
+    for (;;) {
+      const { uploads } = await ask("/api/uploads");
+      const one = uploads.find((upload) => upload.name === name);
+      if (one && one.state === "failed") throw new Error(`${name}: ${one.reason}`);
+      if (!one || one.state === "added") break;
+      uploading(`${name} is ${one.state === "adding" ? "being looked at" : "waiting"} …`);
+      await wait(1000);
+    }
+    uploading("");
+    tell(`${name} was added`);
+    library = null;
+    if (shown) await loadLibrary(); else await route();
+  }
+
+  function uploading(text) {
+    $("uploading").hidden = !text;
+    $("uploading").textContent = text;
+  }
 
   // --- looks, keys
 
