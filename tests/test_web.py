@@ -32,6 +32,7 @@ from longshot.web._media import Stretch, Unsatisfiable, range_of
 from longshot.web._proxy import Proxies, Stage, playable, settle, write_proxy
 from longshot.web._uploads import Uploads
 from longshot.web.server import _address, _listening, _Server, app
+from tests.browser import browser, why_not
 from tests.videos import read_number, write_video
 
 HERE = "http://127.0.0.1:8765"
@@ -742,3 +743,62 @@ def test_it_ends_within_a_second_with_open_connections(
     finally:
         process.kill()
         process.wait()
+
+
+# --- a real browser
+
+_SEEK = """
+const [address, times, done] = arguments;
+const video = document.createElement("video");
+video.muted = true;
+video.src = address;
+video.onerror = () => done([video.error.message]);
+video.onloadeddata = async () => {
+  const found = [];
+  for (const time of times) {
+    await new Promise((go) => { video.onseeked = go; video.currentTime = time; });
+    await new Promise((go) => { video.requestVideoFrameCallback(go); setTimeout(go, 500); });
+    const canvas = document.createElement("canvas");
+    canvas.width = 160; canvas.height = 96;
+    const pen = canvas.getContext("2d");
+    pen.drawImage(video, 0, 0, 160, 96);
+    const cell = (row, column) => pen.getImageData(column * 40 + 20, row * 24 + 12, 1, 1).data[0];
+    found.push([0, 1, 2, 3].map((row) => [0, 1, 2, 3].map((column) => cell(row, column))));
+  }
+  done(found);
+};
+"""
+
+
+@pytest.mark.slow
+def test_a_browser_shows_our_frames_at_our_seconds(tmp_path: Path) -> None:
+    """The player's clock, moved by the offset that the page is told, shows at a second what `Video.frames` does."""
+    if reason := why_not():
+        pytest.skip(reason)
+    late = [Fraction(3) + Fraction(k, 25) for k in range(75)]
+    quick = {"deadline": "realtime", "cpu-used": "8"}
+    films: dict[str, dict[str, Any]] = {
+        "plain.mp4": {"options": {"bf": "3", "g": "25"}},
+        "late.mp4": {"times": late},
+        "late.webm": {"times": late, "codec": "libvpx-vp9", "options": quick},
+        "copied.mkv": {"options": {"bf": "3", "g": "12"}},
+        "encoded.mp4": {"codec": "libx265", "options": {"x265-params": "log-level=none"}, "times": late},
+    }
+    library = Library(tmp_path / "library")
+    for name, how in films.items():
+        write_video(tmp_path / name, **{"count": 75, **how})
+    ids = {name: put(library, tmp_path / name, ["one"]) for name in films}
+    seconds = (0.02, 0.5, 1.02, 2.9, 1.5)
+    with serving(library.folder) as (address, _), browser(tmp_path / "browser") as driver:
+        for name, id in ids.items():
+            page = json.loads(urlopen(f"{address}api/videos/{id}").read())
+            assert page["proxy"] is (name in ("copied.mkv", "encoded.mp4"))
+            if page["proxy"]:
+                urlopen(f"{address}media/{id}").read()
+                until(lambda id=id: json.loads(urlopen(f"{address}api/proxy/{id}").read())["state"] == "ready")  # type: ignore[misc]
+            driver.get(f"{address}page.css")
+            found = driver.execute_async_script(_SEEK, f"/media/{id}", [page["offset"] + second for second in seconds])
+            assert len(found) == len(seconds), (name, found)
+            boards = [np.kron(np.array(board, np.uint8), np.ones((24, 40), np.uint8)) for board in found]
+            numbers = [read_number(np.repeat(board[..., None], 3, axis=2)) for board in boards]
+            assert numbers == [int(second * 25 + 1e-6) for second in seconds], name

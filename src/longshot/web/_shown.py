@@ -119,8 +119,7 @@ class Shown:
     """A library, or another folder with `tracks/`; `only` leaves one video of it to be seen."""
 
     def __init__(self, folder: Path, *, only: str | None = None) -> None:
-        self.library = Library(folder)
-        self._only = only
+        self.library, self.only = Library(folder), only
         self._records: _Kept[str, tuple[tuple[int, ...], VideoRecord, dict[str, int]]] = _Kept(100_000)
         self._read: _Kept[str, tuple[tuple[int, ...], Read]] = _Kept(_PAGES)
         self._files: _Kept[tuple[str, tuple[int, ...]], Playable | MediaError] = _Kept(10_000)
@@ -139,7 +138,7 @@ class Shown:
         return [id for id in self.library.ids() if self._has(id)]
 
     def _has(self, id: str) -> bool:
-        if self._only is not None and id != self._only:
+        if self.only is not None and id != self.only:
             return False
         try:
             home = self.library.folder / "tracks" / safe_part(id, "video id")
@@ -208,15 +207,6 @@ class Shown:
 
     # The file
 
-    def opened(self, id: str) -> OpenFile:
-        """The video's file, open, if it is still the one that was told of. Raises MediaError with what it is now."""
-        path, _ = self.judged(id)
-        file = OpenFile.of(path)
-        if _file_stamp(os.fstat(file.handle)) != _file_stamp(path.stat()):
-            file.close()
-            raise MediaError(path, "has changed just now; try again")
-        return file
-
     def judged(self, id: str) -> tuple[Path, Playable]:
         """Where the file lies and what a browser can do with it. Raises MediaError when it is not to be had."""
         record, _ = self._counted(id)
@@ -229,6 +219,14 @@ class Shown:
         if errors:
             raise next((error for error in errors if Path(error.path).exists()), errors[0])
         raise MediaError(record.name or id, "has no known place")
+
+    def opened(self, id: str, path: Path) -> OpenFile:
+        """The file that was judged, open. Raises MediaError when it is not that one any more."""
+        file = OpenFile.of(path)
+        if isinstance(self._files.get((id, _file_stamp(os.fstat(file.handle)))), Playable):
+            return file
+        file.close()
+        raise MediaError(path, "has changed just now; try again")
 
     def _places(self, record: VideoRecord) -> list[Path]:
         """Where its file may lie: where it was seen, and beside the tracks, should all have moved together."""

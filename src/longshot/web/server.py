@@ -49,7 +49,7 @@ from starlette.types import ASGIApp
 from longshot.contracts import Progress
 from longshot.errors import Busy, LongshotError, MediaError, UsageError
 from longshot.web._media import FileBytes, OpenFile, until_gone
-from longshot.web._proxy import Proxies
+from longshot.web._proxy import Playable, Proxies
 from longshot.web._proxy import Stage as ProxyStage
 from longshot.web._safety import (
     HEADERS,
@@ -102,7 +102,6 @@ class _Viewer:
         self.proxies.close()
         if self.uploads is not None:
             self.uploads.close()
-        self.seeking.close()
         self.shown.close()
         if self._scratch is not None:
             self._scratch.cleanup()
@@ -379,17 +378,22 @@ async def _like(viewer: _Viewer, request: Request) -> Response:
 
 async def _media(viewer: _Viewer, request: Request) -> Response | FileBytes:
     id = request.path_params["id"]
-    path, way = await _ask(viewer.reads, None, viewer.shown.judged, id)
-    if way.direct:
-        file = await _ask(viewer.reads, None, viewer.shown.opened, id)
-        return FileBytes(file, mime=way.mime, tag=f"{id}-{file.changed:x}", limiter=viewer.reads)
-    stage = await _ask(viewer.reads, None, viewer.proxies.want, id, path, way)
-    if stage is ProxyStage.READY:
-        file = await _ask(viewer.reads, None, OpenFile.of, viewer.proxies.path(id))
-        return FileBytes(file, mime=way.mime, tag=f"{id}-proxy-{file.changed:x}", limiter=viewer.reads)
+    way, file = await _ask(viewer.reads, None, _file_to_play, viewer, id)
+    if file is not None:
+        tag = f"{id}-{'' if way.direct else 'proxy-'}{file.changed:x}"
+        return FileBytes(file, mime=way.mime, tag=tag, limiter=viewer.reads)
     if request.method == "HEAD":
         return Response(media_type=way.mime)
     return StreamingResponse(_growing(viewer, id), media_type=way.mime)
+
+
+def _file_to_play(viewer: _Viewer, id: str) -> tuple[Playable, OpenFile | None]:
+    """What a browser can play of a video, open: its own file, or its proxy; None while that is made."""
+    path, way = viewer.shown.judged(id)
+    if way.direct:
+        return way, viewer.shown.opened(id, path)
+    ready = viewer.proxies.want(id, path, way) is ProxyStage.READY
+    return way, OpenFile.of(viewer.proxies.path(id)) if ready else None
 
 
 async def _growing(viewer: _Viewer, id: str) -> AsyncIterator[bytes]:
