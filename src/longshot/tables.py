@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from longshot.errors import LongshotError, UsageError
+from longshot.errors import Busy, LongshotError, UsageError
 from longshot.library import VideoRecord
 from longshot.terms import ANALYSIS, asked, fold, lancedb, phrase_at
 from longshot.timeline import Source, Span, Track
@@ -36,6 +36,8 @@ from longshot.timeline import Source, Span, Track
 VERSION = 1
 _AT_ONCE = 20_000  # rows that are written together
 _KEPT = timedelta(minutes=10)  # a reader that opened the index before a writer finished goes on that long
+_MANY = 50_000  # rows from which on a search index of vectors is worth its making
+_PROBES, _REFINED = 20, 4  # clusters that are looked into; candidates for each wanted row, compared exactly
 _FIELDS = ("id", "video", "level", "start", "stop", "text", "written", "source")
 
 
@@ -142,6 +144,7 @@ class Index:
                 _create(database)
             captions, videos = database.open_table("captions"), database.open_table("videos")
             _check_version(captions, place)
+            _check_version(videos, place)
         return cls(str(place), database, captions, videos)
 
     def refresh(self) -> None:
@@ -247,8 +250,10 @@ class Index:
         with _said(self.place):
             self._captions.optimize(cleanup_older_than=_KEPT)
             self._videos.optimize(cleanup_older_than=_KEPT)
+            _train(self._captions, self.columns)
             if self._open_looks():
                 self._looks.optimize(cleanup_older_than=_KEPT)
+                _train(self._looks, ["look"])
 
     def words(self, query: str, *, where: Filter = Filter(), limit: int = 100) -> list[Entry]:
         """Captions with any word of the query, the best by BM25 first; of a very long query its first 64 words."""
@@ -286,8 +291,7 @@ class Index:
             query = query.distance_type("cosine").select([*_FIELDS, "_distance"]).limit(limit)
             if condition := where.sql():
                 query = query.where(condition, prefilter=True)
-            if where.videos:
-                query = query.bypass_vector_index()
+            query = query.bypass_vector_index() if where.videos else _approximate(query)
             rows = query.to_arrow()
         return _ranked(rows, 1.0 - np.asarray(rows.column("_distance"), np.float64))
 
@@ -323,7 +327,7 @@ class Index:
             if not self._open_looks():
                 return []
             query = self._looks.search(np.asarray(row, np.float32), vector_column_name="look")
-            query = query.distance_type("cosine").select(["video", "second", "_distance"]).limit(limit)
+            query = _approximate(query.distance_type("cosine").select(["video", "second", "_distance"]).limit(limit))
             if condition := _looks_sql(where):
                 query = query.where(condition, prefilter=True)
             found = query.to_arrow().to_pylist()
@@ -358,6 +362,11 @@ def _address(place: str | os.PathLike[str]) -> str:
     return f"{text.rstrip('/')}/index" if "://" in text else str(Path(text).expanduser() / "index")
 
 
+def _approximate(query: Any) -> Any:
+    # More clusters than these are looked into only while a filter leaves too few rows.
+    return query.minimum_nprobes(_PROBES).maximum_nprobes(0).refine_factor(_REFINED)
+
+
 def _absent(place: object) -> str:
     return f"{place}: there is no index; make it with `longshot index --rebuild --library {place}`"
 
@@ -373,11 +382,11 @@ def _create(database: Any) -> None:
     captions.create_index("text", config=FTS(with_position=True, **ANALYSIS))
     lines = [("video", words), ("digest", words), ("rows", arrow.int64()), ("name", words), ("path", words)]
     # Made last: an index without this table was never finished.
-    database.create_table("videos", schema=arrow.schema([*lines, ("duration", numbers)]))
+    database.create_table("videos", schema=arrow.schema([*lines, ("duration", numbers)], metadata=schema.metadata))
 
 
-def _check_version(captions: Any, place: object) -> None:
-    version = (captions.schema.metadata or {}).get(b"longshot", b"?").decode("utf-8", "replace")
+def _check_version(table: Any, place: object) -> None:
+    version = (table.schema.metadata or {}).get(b"longshot", b"?").decode("utf-8", "replace")
     if version != str(VERSION):
         raise IndexDamaged(
             f"{place}: its index has format {version}, and this longshot reads {VERSION}; make it again with "
@@ -393,6 +402,30 @@ def _column_name(source: Source, kind: str) -> str:
 
 def _source_of(metadata: Mapping[bytes, bytes]) -> Source:
     return Source(**json.loads(metadata[b"longshot"]))
+
+
+def _train(table: Any, columns: Iterable[str]) -> None:
+    """Make the search indexes that a table of many rows needs; small ones are searched from end to end."""
+    rows = table.count_rows()
+    if rows < _MANY:
+        return
+    from lancedb.index import BTree, IvfRq
+
+    trained = {index.columns[0]: index.name for index in table.list_indices()}
+    if "video" not in trained:
+        table.create_index("video", config=BTree())
+    for column in columns:
+        before = trained.get(column, "")
+        # The name tells how many rows its clusters were made for: four times as many need more clusters.
+        if before and rows < 4 * int(before.rpartition("_")[2]):
+            continue
+        filled = table.count_rows(f"{column} IS NOT NULL")
+        if filled < _MANY:
+            continue
+        clusters = IvfRq(distance_type="cosine", num_partitions=round(filled**0.5), sample_rate=64, max_iterations=15)
+        table.create_index(column, config=clusters, name=f"{column}_{rows}")
+        if before:
+            table.drop_index(before)
 
 
 def _batches(videos: Iterable[Putting]) -> Iterator[list[Putting]]:
@@ -503,8 +536,33 @@ def _said(place: str) -> Iterator[None]:
         yield
     except LongshotError:
         raise
-    except (OSError, RuntimeError, ValueError) as error:
-        raise IndexDamaged(
-            f"{place}: its index cannot be used ({' '.join(str(error).split())[:200]}); make it again with "
-            f"`longshot index --rebuild --library {place}`"
-        ) from error
+    except BaseException as error:
+        # A panic of the engine's own code is no Exception, and comes of damaged files as other errors do.
+        if not (isinstance(error, (OSError, RuntimeError, ValueError)) or type(error).__name__ == "PanicException"):
+            raise
+        raise _told(place, " ".join(str(error).split())) from error
+
+
+def _told(place: str, reason: str) -> LongshotError:
+    for sign, said in _DISK.items():
+        if sign in reason:
+            return LongshotError(f"{place}: its index cannot be written ({said})")
+    if any(sign in reason for sign in _ELSEWHERE):
+        return Busy(f"{place}: its index is being written by another process; wait for it, and repeat the command")
+    return IndexDamaged(
+        f"{place}: its index cannot be used ({reason[:160]}); make it again with "
+        f"`longshot index --rebuild --library {place}`"
+    )
+
+
+_DISK = {
+    "No space left": "the disk is full: make room and repeat the command",
+    "os error 28": "the disk is full: make room and repeat the command",
+    "Disk quota": "your share of the disk is full: make room and repeat the command",
+    "os error 122": "your share of the disk is full: make room and repeat the command",
+    "Permission denied": "permission denied: use a library that you may write",
+    "os error 13": "permission denied: use a library that you may write",
+    "Read-only file system": "the disk is read-only: use a library that you may write",
+    "os error 30": "the disk is read-only: use a library that you may write",
+}
+_ELSEWHERE = ("ommit conflict", "oncurrent modif", "TooMuchWriteContention", "Retryable")

@@ -10,12 +10,20 @@ case, accents folded, English stems, no stop words. Offsets count characters of 
 
 from __future__ import annotations
 
+import importlib
+import os
+import re
+import sys
 import unicodedata
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
 from typing import Any, NamedTuple
 
 ANALYSIS = {"base_tokenizer": "icu", "stem": True, "remove_stop_words": False, "ascii_folding": True}
+_SERVER = "lance_namespace_urllib3_client"
 _WHOLE = {**ANALYSIS, "stem": False, "max_token_length": None}
 _AS_WRITTEN = {**_WHOLE, "lower_case": False, "ascii_folding": False}
 
@@ -42,10 +50,26 @@ def fold(text: str) -> str:
 
 
 def lancedb() -> Any:
-    """The engine of the index, opened on first use: `longshot --help` must not wait for it."""
-    import lancedb as engine
+    """The engine of the index, opened on first use: `longshot --help` must not wait for it.
 
-    return engine
+    Two thirds of the second that `import lancedb` takes go into hundreds of classes for a server that no library of
+    ours has; those are left to be opened when somebody uses one.
+    """
+    # Its warnings are about itself, and stderr is for ours.
+    os.environ.setdefault("LANCEDB_LOG", "error")
+    if "lancedb" not in sys.modules and _SERVER not in sys.modules:
+        postponed = _Postponed()
+        sys.meta_path.insert(0, postponed)
+        try:
+            return importlib.import_module("lancedb")
+        except Exception:  # another release, which needs them at once: the plain import says what is wrong, if anything
+            for name in [name for name in sys.modules if re.match(r"lancedb(?!\._lancedb)\b", name)]:
+                del sys.modules[name]
+        finally:
+            sys.meta_path.remove(postponed)
+            for name in [name for name in sys.modules if name.partition(".")[0] == _SERVER]:
+                del sys.modules[name]
+    return importlib.import_module("lancedb")
 
 
 def terms(text: str) -> list[Term]:
@@ -138,3 +162,36 @@ def _pieces(text: str) -> Iterator[str]:
 
 def _continues(mark: str) -> bool:
     return unicodedata.category(mark) in ("Mn", "Mc") or "\u1160" <= mark <= "\u11ff"
+
+
+class _Postponed(MetaPathFinder, Loader):
+    """Answers imports from the server's package with modules whose names are `_Later` classes."""
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
+        return ModuleSpec(name, self, is_package=True) if name.partition(".")[0] == _SERVER else None
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        return _PostponedModule(spec.name)
+
+    def exec_module(self, module: ModuleType) -> None:
+        pass
+
+
+class _PostponedModule(ModuleType):
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return _Later(name, (), {"__module__": self.__name__})
+
+
+class _Later(type):
+    """A class that stands for one of the same name, which is imported when this one is called or asked about."""
+
+    def __call__(cls, *args: Any, **named: Any) -> Any:
+        return cls._real()(*args, **named)
+
+    def __instancecheck__(cls, one: object) -> bool:
+        return isinstance(one, cls._real())
+
+    def _real(cls) -> Any:
+        return getattr(importlib.import_module(cls.__module__), cls.__name__)
