@@ -48,7 +48,7 @@ from longshot.saying import (
 from longshot.settings import check_loading, loading_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from longshot.library import Library
     from longshot.searching.add import Added
@@ -300,24 +300,31 @@ def _find(
     from longshot.terminal import Meter
 
     how = how_of(None, as_json, quiet, device, None, None)
-    if model is None and (sets or remote_code):
-        raise UsageError("--set and --remote-code say how a model is asked: add --model NAME")
-    loading, settings = loading_of(sets or (), how.device, remote_code)
-    check_loading(model or "", loading)
+    finder = finder or ("asking" if model else "matching")
+    if (sets or remote_code or model) and finder != "asking":
+        raise UsageError("--model, --set and --remote-code say who is asked: they go with --finder asking")
     with Meter("find", quiet=quiet) as meter:
         found = find(
             video,
             " ".join(query),
-            finder=finder or ("asking" if model else "matching"),
-            library=library,
-            model=model,
-            loading=loading,
-            settings=settings,
+            finder=finder,
+            library=_known(library),
             cache=cache_folder(),
             limit=limit,
+            asking=_asking(model, sets or (), how.device, remote_code) if model else None,
             progress=meter,
         )
     return _show_found(found, how.json, quiet, named=False)
+
+
+def _asking(model: str, sets: Sequence[str], device: str, remote_code: bool) -> dict[str, Any]:
+    """The options of the finder that asks a model."""
+    from longshot.models import open_chat_model
+
+    loading, settings = loading_of(sets, device, remote_code)
+    check_loading(model, loading)
+    opened = open_chat_model(model, loading=loading, settings=settings)
+    return {"model": opened, "answers": cache_folder() / "answers" / "find.jsonl"}
 
 
 def _show_found(found: Found, as_json: bool, quiet: bool, *, named: bool) -> int:
@@ -399,12 +406,30 @@ def _viewed(target: str | None, library: str | None, quiet: bool) -> tuple[Path,
         return _open(library).folder, None
     if Path(target).is_dir():
         return Path(target), None
-    from longshot.searching.find import told_in
+    known = _known(library)
+    if known is not None and not Path(target).exists():
+        return known.folder, known.one(target).id
+    from longshot.video import open_video
+
+    with open_video(target) as opened:
+        video = opened.id
+    if known is not None and known.track_paths(video):
+        return known.folder, video
+    return _told(target, quiet), video
+
+
+def _told(path: str, quiet: bool) -> Path:
+    """Where the tracks of a file are that is in no library; it is told first unless it was."""
+    from longshot.errors import MediaError
+    from longshot.scaling.verbs import Verb, each
     from longshot.terminal import Meter
 
+    folder = cache_folder() / "told" / "recap"
     with Meter("recap", quiet=quiet) as meter:
-        folder, video = told_in(target, library=library, cache=cache_folder(), progress=meter)
-    return folder, video
+        for done in each(Verb("recap"), [path], out=folder, progress=meter):
+            if done.state is not State.DONE:
+                raise MediaError(path, done.reason.removeprefix(f"{path}: "))
+    return folder
 
 
 # --- keeping it
@@ -515,6 +540,15 @@ def _open(place: str | None, *, create: bool = False) -> Library:
     from longshot.library import Library
 
     return Library.open(place, create=create)
+
+
+def _known(place: str | None) -> Library | None:
+    """The library that may know a video: one that is named must be there, the usual one need not."""
+    from longshot.library import Library
+
+    if place is None and not (Library.open(create=True).folder / "tracks").is_dir():
+        return None
+    return Library.open(place)
 
 
 def _place(place: str | None) -> Library | str:
