@@ -18,6 +18,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -131,21 +132,22 @@ class Index:
         create: make an empty one where there is none. Raises NoIndex, IndexDamaged, and LongshotError for a folder that
         cannot be written.
         """
-        address = _address(place)
-        local = "://" not in address
-        if local and not create and not Path(address).is_dir():
+        return cls._open(str(place), _address(place), create=create)
+
+    @classmethod
+    def _open(cls, place: str, address: str, *, create: bool) -> Index:
+        if not create and "://" not in address and not Path(address).is_dir():
             raise NoIndex(_absent(place))
-        with _said(str(place)):
+        with _said(place):
             database = lancedb().connect(address)
-            names = set(database.table_names(limit=100))
-            if "videos" not in names:
+            if "videos" not in database.table_names(limit=100):
                 if not create:
                     raise NoIndex(_absent(place))
                 _create(database)
             captions, videos = database.open_table("captions"), database.open_table("videos")
             _check_version(captions, place)
             _check_version(videos, place)
-        return cls(str(place), database, captions, videos)
+        return cls(place, database, captions, videos)
 
     def refresh(self) -> None:
         """See what other processes have written since."""
@@ -345,6 +347,33 @@ class Index:
                 search = search.where(condition, prefilter=True)
             rows = search.to_arrow()
         return _ranked(rows, np.asarray(rows.column("_score"), np.float64))
+
+
+@contextmanager
+def made_anew(place: str | os.PathLike[str]) -> Iterator[Index]:
+    """An empty index that takes the place of the old one, whatever its state, when the block ends without an error.
+
+    At an address that is no folder nothing can be renamed: there the old one is emptied first.
+    """
+    address = _address(place)
+    if "://" in address:
+        with _said(str(place)):
+            _create(lancedb().connect(address))
+        yield Index.open(place)
+        return
+    old, new = Path(address), Path(f"{address}.new")
+    gone = Path(f"{address}.old")
+    with _said(str(place)):
+        for left in (new, gone):
+            if left.exists():
+                shutil.rmtree(left)
+    yield Index._open(str(place), str(new), create=True)
+    with _said(str(place)):
+        if old.exists():
+            old.rename(gone)
+        new.rename(old)
+        if gone.exists():
+            shutil.rmtree(gone)
 
 
 @dataclass(frozen=True, slots=True)

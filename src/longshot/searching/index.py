@@ -1,32 +1,61 @@
 """Bring the tracks of a library into its index.
 
-index_video(library, index, "3f2a9c…")          # one video, in place of what was there
-rebuild(library)                                 # the whole index again, from the tracks
+index(library)                                   # what is new or was edited since, and out with what is gone
+index(library, rebuild=True)                     # the whole index again, from the tracks
+index_video(library, opened, "3f2a9c…")          # one video, in place of what was there
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from longshot.contracts import Progress
-from longshot.library import Library
-from longshot.tables import Index, Putting
+from longshot.errors import FormatError
+from longshot.journal import Journal
+from longshot.library import Library, VideoRecord
+from longshot.scaling.verbs import JOURNAL
+from longshot.tables import Index, Putting, made_anew
 
 if TYPE_CHECKING:
     from longshot.searching.fill import Fill
 
 
-def digest_of(library: Library, video_id: str) -> str:
-    """What the tracks of a video are now, as one word: another one when any of their files changes."""
-    digest = hashlib.sha256()
-    home = library.path_of(video_id, "any").parent
-    for path in sorted(path for path in home.glob("*.jsonl") if not path.name.startswith(".")):
-        content = path.read_bytes()
-        digest.update(f"{path.name}\0{len(content)}\0".encode())
-        digest.update(content)
-    return digest.hexdigest()[:32]
+@dataclass(frozen=True, slots=True)
+class Brought:
+    """What came into an index: how many videos and captions. problems: one line for each video that could not."""
+
+    videos: int
+    rows: int
+    problems: tuple[str, ...] = ()
+
+
+def index(
+    library: Library, *, rebuild: bool = False, fill: Fill | None = None, progress: Progress | None = None
+) -> Brought:
+    """Bring the index of a library up to date with its tracks.
+
+    Args:
+        library: an open library.
+        rebuild: make the index anew: after damage, or for a new version. The old one stays until the new one is whole.
+        fill: makes the vectors; without it, the index can be searched for words alone.
+        progress: called with videos done and in all.
+
+    A video whose tracks cannot be read is told of, and the others go on. Raises Busy when another process writes the
+    library, NoIndex never, IndexDamaged when the index cannot be read (rebuild it), LongshotError for a full disk.
+    """
+    with Journal(library.folder / JOURNAL):
+        if rebuild:
+            with made_anew(library.folder) as opened:
+                return _bring(library, opened, fill, progress)
+        return _bring(library, Index.open(library.folder, create=True), fill, progress)
+
+
+def rebuild(library: Library, *, fill: Fill | None = None, progress: Progress | None = None) -> Brought:
+    """Make the whole index again from the tracks; the old one stays until the new one is whole."""
+    return index(library, rebuild=True, fill=fill, progress=progress)
 
 
 def index_video(library: Library, index: Index, video_id: str, *, fill: Fill | None = None) -> int:
@@ -34,31 +63,67 @@ def index_video(library: Library, index: Index, video_id: str, *, fill: Fill | N
 
     fill: makes the vectors. Raises FormatError for a torn track, and then the index keeps what it had.
     """
-    return index.put_all([_putting(library, index, video_id, fill)])
+    record, digest = library.video(video_id), digest_of(library, video_id)
+    return index.put_all([_putting(library, index, record, digest, fill)])
 
 
-def rebuild(library: Library, *, fill: Fill | None = None, progress: Progress | None = None) -> int:
-    """Bring every video into the index; how many captions."""
-    index = Index.open(library.folder, create=True)
-    total = index.put_all(_all(library, index, fill, progress))
+def digest_of(library: Library, video_id: str) -> str:
+    """What the tracks of a video are now, as one word: another one when any of their files changes."""
+    digest = hashlib.sha256()
+    home = library.path_of(video_id, "any").parent
+    for path in sorted(path for path in home.glob("*.jsonl") if not path.name.startswith(".")):
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise FormatError(f"{path}: cannot be read ({error.strerror})") from error
+        digest.update(f"{path.name}\0{len(content)}\0".encode())
+        digest.update(content)
+    return digest.hexdigest()[:32]
+
+
+def _bring(library: Library, index: Index, fill: Fill | None, progress: Progress | None) -> Brought:
+    before = index.videos()
+    problems: list[str] = []
+    records = [record for record in library.videos() if record.searchable]
+    new = list[str]()
+    rows = index.put_all(_changed(library, index, records, fill, progress, new, problems))
+    for video in before.keys() - {record.id for record in records}:
+        index.drop(video)
     index.finish()
-    return total
+    return Brought(len(new), rows, tuple(problems))
 
 
-def _all(library: Library, index: Index, fill: Fill | None, progress: Progress | None) -> Iterator[Putting]:
-    records = library.videos()
+def _changed(
+    library: Library,
+    index: Index,
+    records: list[VideoRecord],
+    fill: Fill | None,
+    progress: Progress | None,
+    new: list[str],
+    problems: list[str],
+) -> Iterator[Putting]:
+    """The videos whose tracks, name or path are not what the index knows; notes which, and what is wrong."""
+    known = index.videos()
     for done, record in enumerate(records):
         if progress:
             progress(done, len(records))
-        yield _putting(library, index, record.id, fill)
+        try:
+            digest, was = digest_of(library, record.id), known.get(record.id)
+            if was and (was.digest, was.name, was.path) == (digest, record.name, record.path):
+                continue
+            putting = _putting(library, index, record, digest, fill)
+        except FormatError as error:
+            problems.append(str(error))
+            continue
+        new.append(record.id)
+        yield putting
+    if progress:
+        progress(len(records), len(records))
 
 
-def _putting(library: Library, index: Index, video_id: str, fill: Any) -> Putting:
-    record = library.video(video_id)
-    digest = digest_of(library, video_id)
-    tracks = tuple(library.tracks(video_id))
-    vectors = {}
-    if fill is not None:
-        fill.columns(index)
-        vectors = fill.vectors(library, record, tracks)
-    return Putting(record, tracks, digest, vectors)
+def _putting(library: Library, index: Index, record: VideoRecord, digest: str, fill: Fill | None) -> Putting:
+    tracks = tuple(library.tracks(record.id))
+    if fill is None:
+        return Putting(record, tracks, digest, {})
+    fill.columns(index)
+    return Putting(record, tracks, digest, fill.vectors(library, record, tracks))
