@@ -24,11 +24,12 @@ import pytest
 from starlette.testclient import TestClient
 
 from longshot import library as libraries
-from longshot.errors import MediaError
+from longshot.errors import LongshotError, UsageError
 from longshot.library import Library, VideoRecord
 from longshot.timeline import Caption, Source, Span, Track
 from longshot.video import content_id, open_video
 from longshot.web._media import Stretch, Unsatisfiable, range_of
+from longshot.web._parts import sweep
 from longshot.web._proxy import Proxies, Stage, playable, settle, write_proxy
 from longshot.web._uploads import Uploads
 from longshot.web.server import _address, _listening, _Server, app
@@ -520,6 +521,18 @@ def test_proxies_that_nobody_waits_for_make_way(tmp_path: Path, monkeypatch: pyt
     proxies.close()
 
 
+def test_what_a_killed_server_left_is_swept(tmp_path: Path) -> None:
+    folder = tmp_path / "proxies"
+    folder.mkdir()
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    kept = [folder / f".a.1.{os.getppid()}.part", folder / "b.1.mp4", folder / ".else.part"]
+    for path in (*kept, folder / f".c.1.{process.pid}.part", folder / f".c.1.settled.{process.pid}.part"):
+        path.write_text("half")
+    sweep(folder)
+    assert set(folder.iterdir()) == set(kept)
+
+
 def test_old_proxies_make_room(tmp_path: Path) -> None:
     proxies = Proxies(tmp_path / "proxies", room=1)
     for seed, name in enumerate("ab"):
@@ -579,8 +592,8 @@ def test_an_upload_is_kept_and_added(tmp_path: Path) -> None:
         assert added == [folder / "new.mp4", folder / "new-2.mp4"]
         assert (folder / "new.mp4").read_bytes() == content
         refused = [
-            (b"not a video", OWN, 404),
-            (b"", OWN, 404),
+            (b"not a video", OWN, 400),
+            (b"", OWN, 400),
             (content, OWN | {"Content-Type": "text/html"}, 400),
             (content, {"Origin": HERE}, 400),
             (content + b"x" * 100, OWN, 413),
@@ -603,9 +616,25 @@ def test_an_upload_that_cannot_be_added_says_why(tmp_path: Path) -> None:
     assert upload.reason == "/some/where/a.mp4: no good"
     part = uploads.part()
     part.write_text("no video")
-    with pytest.raises(MediaError):
-        uploads.take(part, "b.mp4")
+    with pytest.raises(UsageError, match=r"^b.mp4: not a video"):
+        uploads.take(part, "../b.mp4")
     uploads.close()
+
+
+def test_an_upload_to_a_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    uploads = Uploads(tmp_path, command=adder())
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    part = uploads.part()
+    part.write_bytes(hevc(tmp_path / "a.mp4", count=5).read_bytes())
+    monkeypatch.setattr("longshot.web._uploads.os.replace", full)
+    with pytest.raises(LongshotError, match="No space left"):
+        uploads.take(part, "a.mp4")
+    part.unlink()
+    assert list((tmp_path / "uploads").iterdir()) == []
+    assert uploads.states() == []
 
 
 def test_closing_ends_what_is_being_added(tmp_path: Path) -> None:

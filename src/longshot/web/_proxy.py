@@ -26,6 +26,8 @@ from longshot.captioning.cut import Sound, Timed
 from longshot.decoding import Reader, open_container
 from longshot.errors import LongshotError, MediaError
 from longshot.video import Video, open_video
+from longshot.web._media import OpenFile
+from longshot.web._parts import part_of, sweep
 
 if TYPE_CHECKING:
     from av.container import InputContainer, OutputContainer
@@ -242,7 +244,7 @@ class _Encoder:
 
 def settle(fragments: Path, target: Path) -> None:
     """Write a fragmented file once more with its index in front, whole or not at all. Raises MediaError."""
-    part = target.with_name(f".{target.name}.settled.part")
+    part = part_of(target.parent, f"{target.stem}.settled")
     try:
         with av.open(str(fragments)) as source:
             _rewrap(source, part)
@@ -309,9 +311,17 @@ class Proxies:
         """Where the finished proxy of a video lies, or would."""
         return self._folder / f"{id}.{_REVISION}.mp4"
 
+    def open(self, id: str) -> OpenFile:
+        """The finished proxy of a video, open, and noted as used now. Raises MediaError."""
+        path = self.path(id)
+        file = OpenFile.of(path)
+        with suppress(OSError):  # on a disk that is not to be written it is simply not noted
+            os.utime(path, ns=(time.time_ns(), file.changed))
+        return file
+
     def growing(self, id: str) -> Path:
         """Where it lies while it is made."""
-        return self._folder / f".{id}.{_REVISION}.{os.getpid()}.part"
+        return part_of(self._folder, f"{id}.{_REVISION}")
 
     def state(self, id: str) -> tuple[Stage, float, str]:
         """Stage, share that is done (0..1), and why it failed. Asking says that somebody waits for it."""
@@ -372,6 +382,7 @@ class Proxies:
         part = self.growing(job.id)
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
+            sweep(self._folder)
             self._make_room(job.source)
             write_proxy(job.source, part, job.way, progress=self._watched(job))
             settle(part, self.path(job.id))

@@ -66,8 +66,12 @@ class Seeking:
         from longshot.searching.find import find
 
         self._shown.read(id)  # says in its own way what is not there
-        library = self._shown.library
-        return self._answer(find(id, query, finder=self._finder(), library=library, limit=limit, progress=progress))
+        # Without an index every caption would be encoded anew for each question.
+        vectors = "auto" if self._place.is_dir() else "none"
+        library, finder = self._shown.library, self._finder()
+        return self._answer(
+            find(id, query, finder=finder, library=library, vectors=vectors, limit=limit, progress=progress)
+        )
 
     def _opened(self) -> Index:
         """The index as it is now; it stays open between questions."""

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from longshot.errors import LongshotError, MediaError, UsageError
 from longshot.video import open_video
+from longshot.web._parts import part_of, sweep
 
 LARGEST_UPLOAD = 8 << 30  # bytes
 _TYPES = ("video/", "audio/", "application/octet-stream", "image/gif")
@@ -81,17 +82,24 @@ class Uploads:
         """A new file to write an upload to; whoever gets it removes it or hands it to `take`."""
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            path = self._folder / f".{secrets.token_hex(8)}.part"
+            sweep(self._folder)
+            path = part_of(self._folder, secrets.token_hex(8))
             path.touch(exist_ok=False)
         except OSError as error:
-            raise MediaError(self._folder, f"cannot be written ({error.strerror or error})") from error
+            raise LongshotError(f"uploads cannot be kept here ({error.strerror or error})") from error
         return path
 
     def take(self, part: Path, name: str) -> Upload:
-        """Give a whole upload its name and have it added. Raises MediaError when it is no video."""
-        with open_video(part):
-            pass
-        upload = Upload(name, self._place(part, name))
+        """Give a whole upload its name and have it added. Raises UsageError when it is no video."""
+        try:
+            with open_video(part):
+                pass
+        except MediaError as error:
+            raise UsageError(f"{safe_name(name)}: {error.reason}") from error
+        try:
+            upload = Upload(name, self._place(part, name))
+        except OSError as error:
+            raise LongshotError(f"uploads cannot be kept here ({error.strerror or error})") from error
         with self._lock:
             self._uploads.append(upload)
             self._waiting.append(upload)
@@ -120,12 +128,14 @@ class Uploads:
         for number in range(1, 10_000):
             target = self._folder / (safe if number == 1 else f"{Path(safe).stem}-{number}{Path(safe).suffix}")
             try:
-                os.link(part, target)  # fails where a file is, unlike a rename
+                target.touch(exist_ok=False)  # so that no other upload takes the name
             except FileExistsError:
                 continue
-            except OSError as error:
-                raise MediaError(target, f"cannot be written ({error.strerror or error})") from error
-            part.unlink()
+            try:
+                os.replace(part, target)
+            except OSError:
+                target.unlink()
+                raise
             return target
         raise UsageError(f"there are 9999 uploads called {safe!r}: send it under another name")
 

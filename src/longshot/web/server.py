@@ -393,7 +393,7 @@ def _file_to_play(viewer: _Viewer, id: str) -> tuple[Playable, OpenFile | None]:
     if way.direct:
         return way, viewer.shown.opened(id, path)
     ready = viewer.proxies.want(id, path, way) is ProxyStage.READY
-    return way, OpenFile.of(viewer.proxies.path(id)) if ready else None
+    return way, viewer.proxies.open(id) if ready else None
 
 
 async def _growing(viewer: _Viewer, id: str) -> AsyncIterator[bytes]:
@@ -406,7 +406,7 @@ async def _growing(viewer: _Viewer, id: str) -> AsyncIterator[bytes]:
             if file is None:  # a short one may be ready before it was looked at
                 ready = stage is ProxyStage.READY
                 with suppress(MediaError):
-                    file = OpenFile.of(viewer.proxies.path(id) if ready else viewer.proxies.growing(id))
+                    file = viewer.proxies.open(id) if ready else OpenFile.of(viewer.proxies.growing(id))
             if file is not None:
                 block = await to_thread.run_sync(os.pread, file.handle, 1 << 18, at, limiter=viewer.reads)
                 at += len(block)
@@ -489,7 +489,7 @@ async def _receive(request: Request, target: Path, *, largest: int) -> None:
                     raise TooLarge(f"more than the {largest / 2**20:.0f} MiB that are taken")
                 await file.write(block)
     except OSError as error:
-        raise MediaError(target, f"cannot be written ({error.strerror or error})") from error
+        raise LongshotError(f"what was sent cannot be kept ({error.strerror or error}): make room") from error
 
 
 # What all routes need ------------------------------------------------------------------------------------------
