@@ -49,7 +49,7 @@ _EXTRA = 0.15  # what words that are not missed can add
 _ELSEWHERE = 0.5  # the worth of a moment outside the part that the query names
 _AGREE = 0.3  # of what the weaker of words and meaning adds to the stronger
 _EVIDENCE = 5
-_PEAKS = 400  # looked at before the best are kept
+_PEAKS = 400  # looked at until there are as many moments as are kept
 _RUN_OVER = 3.0  # seconds between two lines that a phrase may run over
 WHOLE = 0.95
 """The share of a video from which on a moment is called the whole of it, and says so."""
@@ -75,6 +75,8 @@ class Matching:
     def find(self, told: Told, query: str, *, progress: Progress | None = None) -> list[Hit]:
         """Moments, the best first; see `contracts.Finder`. Raises UsageError for a query without a telling word."""
         wanted = read(query)
+        if not told.tracks:
+            return []
         lines = self._lines(told)
         if not lines.count:
             return []
@@ -82,12 +84,14 @@ class Matching:
             return [_named_part(lines, wanted)]
         near = told.near(wanted.text) if told.near is not None else {}
         match = _Match(lines, wanted, near)
-        return _ranked(match.moments() or match.coarse(), wanted)[:MOST]
+        return _ranked(match.moments() or match.coarse(), wanted)
 
     def _lines(self, told: Told) -> _Lines:
-        if self._last is None or self._last[0] is not told.tracks or self._last[1].video != told.video:
-            self._last = (told.tracks, _Lines(told))
-        return self._last[1]
+        last = self._last
+        if last is None or last[0] is not told.tracks or last[1].video != told.video:
+            # Read and set at once: threads may ask the same finder.
+            self._last = last = (told.tracks, _Lines(told))
+        return last[1]
 
 
 # --- the lines of a video
@@ -228,7 +232,8 @@ class _Match:
 
     def __init__(self, lines: _Lines, wanted: Wanted, near: Mapping[str, float]) -> None:
         self.lines, self.wanted = lines, wanted
-        self.worth = np.array([_worth(level, wanted) for level in lines.levels])
+        worth = {level: _worth(level, wanted) for level in set(lines.levels)}
+        self.worth = np.array([worth[level] for level in lines.levels])
         self.words = self._words(wanted.terms)
         self.extras = self._words(wanted.extras)
         self.meaning = np.clip((self._cosines(near) - _UNLIKE) / (_ALIKE - _UNLIKE), 0.0, 1.0)
@@ -303,11 +308,13 @@ class _Match:
             score += _EXTRA * self.by_chunk(~lines.fine) * (1 - score) * (score > 0)
         score *= _prior(lines, self.wanted)
         hits: list[Hit] = []
-        for first, last, peak in _peaks(score):
+        for first, last, peak in _in_time(score, self.wanted.rank) if self.wanted.rank else _peaks(score):
             span, rows = self._cut(first, last)
             new = [row for row in rows.tolist() if not _taken(lines.captions[row].span, hits)]
             if new and not _taken(span, hits):
                 hits.append(self._hit(span, peak, new))
+                if len(hits) == MOST:
+                    break
         return hits
 
     def _cut(self, first: int, last: int) -> tuple[Span, NDArray[np.intp]]:
@@ -338,6 +345,8 @@ class _Match:
             span = lines.captions[row].span
             if value >= LEAST and not any(span.overlap(hit.span) > 0 for hit in hits):
                 hits.append(self._hit(span, value, [row]))
+            if len(hits) == MOST:
+                break
         parts = [hit for hit in hits if hit.span.length < WHOLE * lines.duration]
         return parts or hits[:1]
 
@@ -434,9 +443,6 @@ def _prior(lines: _Lines, wanted: Wanted) -> Floats:
         start, end = wanted.window.within(lines.duration)
         middle = at * lines.chunks * CHUNK
         prior[(middle < start) | (middle > end)] = 0.0
-    if wanted.rank:
-        # Only to choose which of many equal ones are kept; `_ranked` then goes by time.
-        prior = prior * (1 - 1e-3 * (at if wanted.rank > 0 else 1 - at))
     return prior
 
 
@@ -457,6 +463,17 @@ def _peaks(score: Floats) -> Iterator[tuple[int, int, float]]:
         last = int(low[place]) if place < len(low) else len(left)
         left[first:last] = 0.0
         yield first, last, peak
+
+
+def _in_time(score: Floats, rank: int) -> Iterator[tuple[int, int, float]]:
+    """Stretches of chunks that are about as good as the best, with their scores, in time; from the end for the last."""
+    best = float(score.max())
+    if best < LEAST:
+        return
+    good = np.concatenate([[False], score >= max(LEAST, _FALL * best), [False]])
+    edges = np.flatnonzero(good[1:] != good[:-1]).reshape(-1, 2).tolist()
+    for first, last in edges if rank > 0 else edges[::-1]:
+        yield first, last, float(score[first:last].max())
 
 
 def _taken(span: Span, hits: Sequence[Hit]) -> bool:

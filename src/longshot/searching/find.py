@@ -16,7 +16,9 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,7 +34,7 @@ from longshot.timeline import Caption, Source, Track
 from longshot.video import open_video
 
 if TYPE_CHECKING:
-    from longshot.tables import Entry, Index
+    from longshot.tables import Index, Indexed
 
 LONGEST = 10_000  # characters of a query
 NEAREST = 512
@@ -47,6 +49,7 @@ def find(
     *,
     finder: str | Finder = "matching",
     library: str | os.PathLike[str] | Library | None = None,
+    index: Index | None = None,
     cache: str | os.PathLike[str] | None = None,
     vectors: str = "auto",
     limit: int = 10,
@@ -61,6 +64,7 @@ def find(
         query: what the moment shows or what is said in it; in quotes, what is said or written exactly so.
         finder: who finds; a name from `longshot list finders`.
         library: a library that may know the video.
+        index: its index, when that is open already.
         cache: a folder that keeps what had to be made of a file that is in no library.
         vectors: who makes vectors of texts: auto, none, or an encoder.
         limit: how many moments.
@@ -78,12 +82,13 @@ def find(
         [f"the query has {len(query)} characters: the first {LONGEST} are looked for"] if len(query) > LONGEST else []
     )
     query = query[:LONGEST]
-    made: Finder = registry.load("finders", finder, **(asking or {})) if isinstance(finder, str) else finder
+    made = _finder(finder, asking or {}) if isinstance(finder, str) else finder
     if isinstance(finder, str) and not asking:
         # A query that cannot be meant is refused before minutes of work on the file.
         made.find(Told("", "", 0.0, ()), query)
     place = library if library is None or isinstance(library, Library) else Library.open(library)
-    held = _held(os.fspath(video), place, Path(cache) if cache is not None else None, vectors, telling or {}, progress)
+    kept = Path(cache) if cache is not None else None
+    held = _held(os.fspath(video), place, index, kept, vectors, telling or {}, progress)
     hits = made.find(held.told, query, progress=progress)
     notes += [*held.notes, *held.meaning.notes, *getattr(made, "notes", ())]
     if not hits:
@@ -93,6 +98,18 @@ def find(
     found = tuple(hits[:limit])
     names, paths = {held.told.video: held.told.name}, {held.told.video: held.told.path}
     return Found(found, _how(made, held), tuple(notes), time.perf_counter() - began, names, paths)
+
+
+def _finder(name: str, options: Mapping[str, Any]) -> Finder:
+    # One without options is kept: it remembers the captions of the video that it was asked about last.
+    made: Finder = registry.load("finders", name, **options) if options else _plain_finder(name)
+    return made
+
+
+@lru_cache(maxsize=4)
+def _plain_finder(name: str) -> Finder:
+    made: Finder = registry.load("finders", name)
+    return made
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +124,7 @@ class _Held:
 def _held(
     video: str,
     library: Library | None,
+    index: Index | None,
     cache: Path | None,
     vectors: str,
     telling: Mapping[str, Any],
@@ -114,11 +132,11 @@ def _held(
 ) -> _Held:
     """Look a video up: in the library, beside the file, in the cache; else have it told."""
     if library is not None and not os.path.exists(video):
-        return _of_library(library, library.one(video), vectors)
+        return _of_library(library, library.one(video), vectors, index)
     with open_video(video) as opened:
         # What a file holds says which video it is, wherever it lies now.
         if library is not None and library.track_paths(opened.id):
-            return _of_library(library, replace(library.video(opened.id), path=video), vectors)
+            return _of_library(library, replace(library.video(opened.id), path=video), vectors, index)
         record = VideoRecord.of(opened)
         told = Library(cache / _TOLD / _digest(telling)) if cache is not None else None
         home = next((home for home in (Library(Path(video).parent), told) if _complete(home, record.id)), None)
@@ -168,7 +186,7 @@ def _told_of(record: VideoRecord, tracks: Sequence[Track], meaning: _Meaning) ->
 # --- from a library
 
 
-def _of_library(library: Library, record: VideoRecord, vectors: str) -> _Held:
+def _of_library(library: Library, record: VideoRecord, vectors: str, index: Index | None) -> _Held:
     """A video of a library: by the index, or, where that does not help, by its tracks."""
     from longshot.tables import Index
 
@@ -177,11 +195,11 @@ def _of_library(library: Library, record: VideoRecord, vectors: str) -> _Held:
     if paths and not any(map(os.path.exists, paths)):
         notes.append(f"the file is not there any more ({record.path}); `longshot add` finds it where it is now")
     try:
-        index = Index.open(library.folder)
-        indexed = record.id in index.videos()
-        if indexed:
+        index = index or Index.open(library.folder)
+        indexed = index.videos().get(record.id)
+        if indexed is not None:
             meaning = _Meaning(vectors, _index_cosines(index, record.id))
-            tracks = _tracks(index.entries(record.id), record)
+            tracks = _tracks(index, indexed)
             return _Held(_told_of(record, tracks, meaning), meaning, tuple(notes))
         notes.append("the index does not hold this video yet; `longshot index` puts it in")
     except LongshotError as error:
@@ -191,21 +209,34 @@ def _of_library(library: Library, record: VideoRecord, vectors: str) -> _Held:
     return _Held(_told_of(record, tracks, meaning), meaning, tuple(notes))
 
 
-def _tracks(entries: Sequence[Entry], record: VideoRecord) -> tuple[Track, ...]:
-    """The rows of the index as tracks again."""
+def _tracks(index: Index, indexed: Indexed) -> tuple[Track, ...]:
+    """The rows of a video in the index as tracks again; those of the last few videos are kept until they change."""
+    key = (index.place, indexed.video, indexed.digest)
+    with _LOCK:
+        if key in _READ:
+            return _READ[key]
     levels: dict[str, list[Caption]] = {}
     sources: dict[str, str] = {}
-    for entry in entries:
+    for entry in index.entries(indexed.video):
         levels.setdefault(entry.level, []).append(Caption(entry.span, entry.text, None, {"id": entry.id}))
         sources.setdefault(entry.level, entry.source)
-    return tuple(
-        Track(record.id, level, Source(sources[level]), tuple(captions), record.name, record.duration)
+    tracks = tuple(
+        Track(indexed.video, level, Source(sources[level]), tuple(captions), indexed.name, indexed.duration)
         for level, captions in levels.items()
     )
+    with _LOCK:
+        while len(_READ) >= _MOST_READ:
+            del _READ[next(iter(_READ))]
+        _READ[key] = tracks
+    return tracks
 
 
 # --- what means about the same
 
+
+_READ: dict[tuple[str, str, str], tuple[Track, ...]] = {}
+_MOST_READ = 4
+_LOCK = Lock()
 
 Cosines = Callable[[str, str, "list[str]"], tuple[Mapping[str, float], str]]
 """Of (query, who makes vectors, notes to add to): the cosine to each caption by id, and who made the vectors."""
