@@ -29,8 +29,8 @@ EVIDENCE = 5
 # How much a caption of a long stretch counts, because it says so little about where.
 WORTH = {"segment": 0.8, "chapter": 0.7, "part": 0.7, "video": 0.6}
 
-_ENOUGH = 0.7  # of a caption's score: a finer one inside it that has as much stands for it
-_FALL = 0.6  # of the best score: what follows belongs to the moment when it has as much
+_ENOUGH = 0.8  # of a caption's score: a finer one inside it that has as much stands for it
+_FALL = 0.35  # of the best score: what follows belongs to the moment when it has as much
 _STRETCH = 3.0  # times its length: a moment takes in nothing that is longer and matches less
 _SUPPORT = 0.15  # of what is missing to 1: what captions around a moment can add
 _SAME = 0.5  # of the shorter of two: more in common, and they are one moment
