@@ -70,6 +70,6 @@ def run_here(
 
 
 @pytest.fixture
-def here(monkeypatch: pytest.MonkeyPatch) -> None:
+def without_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Work in this process."""
     monkeypatch.setattr(verbs, "run", run_here)

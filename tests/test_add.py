@@ -21,10 +21,10 @@ from longshot.scaling.verbs import Verb, each
 from longshot.searching import add as adding_module
 from longshot.searching.add import Added, add
 from longshot.tables import Index
-from tests.adding import QUICK, added, here, said, write_films  # noqa: F401
+from tests.adding import QUICK, added, said, without_workers, write_films  # noqa: F401
 from tests.videos import write_video
 
-in_process = pytest.mark.usefixtures("here")
+in_process = pytest.mark.usefixtures("without_workers")
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from longshot.searching.verify import Finding, verify
 from longshot.tables import Index
 from longshot.timeline import Caption, Source, Span, Track
 from longshot.vectors import Vectors, write_vectors
-from tests.adding import added, here, said, write_films  # noqa: F401
+from tests.adding import added, said, without_workers, write_films  # noqa: F401
 
 
 @pytest.fixture(scope="module")
@@ -240,7 +240,7 @@ def test_a_video_is_removed_and_its_file_stays(library: Library, known: VideoRec
     assert [one for one in verify(library) if one.what != "vectors"] == []
 
 
-@pytest.mark.usefixtures("here")
+@pytest.mark.usefixtures("without_workers")
 def test_a_removed_video_can_be_added_again(library: Library, known: VideoRecord) -> None:
     before = library.tracks(known.id)
     remove(library, [known.id[:8]])

@@ -25,6 +25,7 @@ from dataclasses import asdict, dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 from longshot import registry
 from longshot.contracts import Format, Reading
@@ -32,6 +33,7 @@ from longshot.errors import FormatError, LongshotError, UsageError
 from longshot.formats._cues import collapse_rolling, is_rolling
 from longshot.formats._encodings import decode
 from longshot.formats._header import VERSION, check_keys, check_version, dump, parse_object
+from longshot.stores import Store, is_address
 from longshot.timeline import Track
 
 if TYPE_CHECKING:
@@ -255,17 +257,25 @@ def video_beside(path: Path) -> VideoRecord | None:
 class Library:
     """A folder of tracks. Looking at it never creates anything; saving makes the folders on the way."""
 
-    def __init__(self, folder: str | os.PathLike[str]) -> None:
+    def __init__(self, folder: str | os.PathLike[str], *, store: Store | None = None) -> None:
         self.folder = Path(folder)
+        self._store = store
 
     @classmethod
     def open(cls, place: str | os.PathLike[str] | None = None, *, create: bool = False) -> Library:
         """The library at a place; without one, at LONGSHOT_LIBRARY, or where this user's data lies.
 
-        create: it need not be there yet; nothing is made before something is saved. Raises UsageError where there is
-        none, and for a file.
+        Of a library in an object store ("s3://bucket/videos") it is the working copy, after what changed there has
+        come here; its index must then be brought up to date. create: it need not be there yet; nothing is made before
+        something is saved. Raises UsageError where there is none, and for a file; LongshotError for a store that does
+        not answer.
         """
-        folder = Path(place or os.environ.get(PLACE_VARIABLE) or default_place()).expanduser()
+        said = os.fspath(place or os.environ.get(PLACE_VARIABLE) or default_place())
+        if said.startswith("file://"):
+            said = unquote(said.removeprefix("file://"))
+        if is_address(said):
+            return cls._in_store(said, create)
+        folder = Path(said).expanduser()
         if folder.exists() and not folder.is_dir():
             raise UsageError(f"{folder} is a file, and a library is a folder; name another place with --library")
         if not create and not (folder / "tracks").is_dir():
@@ -274,6 +284,25 @@ class Library:
                 f"another place with --library or {PLACE_VARIABLE}"
             )
         return cls(folder)
+
+    @classmethod
+    def _in_store(cls, address: str, create: bool) -> Library:
+        store = Store.open(address, copies=_cache() / "libraries")
+        store.pull()
+        if not create and not (store.folder / "tracks").is_dir():
+            raise UsageError(
+                f"there is no library at {address}: make it with `longshot add VIDEO... --library {address}`"
+            )
+        return cls(store.folder, store=store)
+
+    def push(self, *parts: str) -> None:
+        """Send what changed here to the store that this is the working copy of, if it is one.
+
+        parts: files and folders of the library; all of it when none are named. Raises LongshotError for a store that
+        does not take it.
+        """
+        if self._store is not None:
+            self._store.push(*parts)
 
     def save(self, track: Track) -> Path:
         """Write a track to its place, over an earlier one of its level. Raises UsageError for an unsafe id or level."""
@@ -385,6 +414,10 @@ class Library:
 def default_place() -> Path:
     """Where a user's library is when nobody said: among the data of this user, `~/.local/share` on Linux."""
     return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "longshot" / "library"
+
+
+def _cache() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "longshot"
 
 
 def _places(record: VideoRecord) -> Iterator[str]:

@@ -15,7 +15,7 @@ import fnmatch
 import glob
 import os
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import ExitStack, closing, suppress
+from contextlib import ExitStack, closing, nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -119,7 +119,10 @@ def add(
             yield Added("", State.UNREADABLE, "new", problem)
         results = each(verb, list(given), out=shelf, workers=workers, seconds=seconds, progress=progress)
         for done in stack.enter_context(closing(results)):
-            yield replace(books.added(done), path=given[done.path])
+            added = replace(books.added(done), path=given[done.path])
+            if added.record is not None and added.what != "again":
+                library.push(f"tracks/{added.record.id}", JOURNAL)
+            yield added
         yield from books.missing(_Scope.of(names))
         yield from books.rest()
 
@@ -223,11 +226,10 @@ class _Books:
         return stack
 
     def _finish(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if error is None or isinstance(error, GeneratorExit):
+        first_trouble = error is not None and not isinstance(error, GeneratorExit)
+        with suppress(LongshotError) if first_trouble else nullcontext():  # the first is the one to tell of
             self._index.finish()
-            return
-        with suppress(LongshotError):  # the first trouble is the one to tell of
-            self._index.finish()
+            self._library.push()
 
     def _not_done(self, done: Done) -> Added:
         now, content = self._seen.get(done.path, (None, ""))

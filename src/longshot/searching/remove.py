@@ -58,6 +58,7 @@ def remove(library: Library, names: Iterable[str], *, keep_tracks: bool = False)
         removed = [_remove(library, index, record, keep_tracks, note) for record in chosen.values()]
         if index is not None and removed:
             index.finish()
+        library.push()
         return removed
 
 
