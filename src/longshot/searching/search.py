@@ -32,7 +32,6 @@ from numpy.typing import NDArray
 from longshot.contracts import Encoder
 from longshot.errors import LongshotError, UsageError
 from longshot.library import Library
-from longshot.models import open_encoder
 from longshot.searching import _query
 from longshot.searching._query import Query
 from longshot.searching.moments import Found, Scored, moments
@@ -419,4 +418,7 @@ def _of_text(source: Source, kind: str) -> tuple[Encoder | None, str]:
 
 @lru_cache(maxsize=2)
 def _opened(name: str) -> Encoder:
+    # Opens the door to video files too, which a search for words needs not wait for.
+    from longshot.models import open_encoder
+
     return open_encoder(name)
