@@ -204,12 +204,12 @@
   }
 
   function counted([level, count]) {
-    const known = { speech: ["line said", "lines said"], screen: ["text on screen", "texts on screen"] };
+    const known = { speech: ["line", "lines"], screen: ["text", "texts"] };
     return many(count, ...(known[level] || [level]));
   }
 
   function card(video) {
-    const counts = Object.entries(video.levels || {}).filter(([level]) => level !== "video").map(counted).join(" · ");
+    const counts = Object.entries(video.levels || {}).filter(([level]) => !["video", "shot"].includes(level)).map(counted).join(" · ");
     const length = Number.isFinite(video.duration) ? make("span", { class: "clock" }, clock(video.duration)) : "";
     const states = { missing: "the file is missing", damaged: `damaged: ${video.note || "read it with longshot verify"}` };
     const missing = states[video.state] || "";
@@ -251,19 +251,21 @@
     const found = await latest("search", (signal) => ask(query("/api/search", { q: words, level, limit: 30 }), { signal }));
     $("results").replaceChildren();
     if (!found) { $("library-note").textContent = ""; return; }
-    showFound(found, `“${words}”`, words);
+    showFound(found, `“${words}”`, { words, level });
   }
 
-  function showFound(found, about, words) {
+  function showFound(found, about, wanted) {
     const said = found.hits.length ? many(found.hits.length, "moment") : "No moment";
-    $("library-note").textContent = [said, found.how, ...(found.notes || [])].filter(Boolean).join(" · ");
+    $("library-note").textContent = inOneLine(said, found);
     $("results").replaceChildren(...found.hits.map((hit) => {
-      const target = { video: hit.video, words, start: hit.start, end: hit.end };
+      const target = { video: hit.video, ...wanted, start: hit.start, end: hit.end };
       return make("li", {}, follows(moment(hit, "a", { href: linkTo(target) }), target));
     }));
     tell(`${said} for ${about}`);
     ready();
   }
+
+  const inOneLine = (said, found) => [said, found.how, ...(found.notes || [])].filter(Boolean).join(" · ");
 
   function levelChips(wanted) {
     const levels = new Set(library.videos.flatMap((video) => Object.keys(video.levels || {})));
@@ -401,6 +403,7 @@
     $("media-note").textContent = note;
     if (!playable) { noMedia(note || "The video is not here; its captions are."); return; }
     media.hidden = false;
+    $("stage").classList.remove("sound");
     $("no-media").hidden = true;
     if (data.size && data.size[0]) $("stage").style.setProperty("--shape", `${data.size[0]} / ${data.size[1]}`);
     for (const [place, track] of (data.tracks || []).entries()) {
@@ -460,6 +463,8 @@
 
   media.addEventListener("loadedmetadata", () => {
     if (wantedTime + ahead() > 0) media.currentTime = wantedTime + ahead();
+    $("stage").classList.toggle("sound", !media.videoWidth);
+    if (media.videoWidth) $("stage").style.setProperty("--shape", `${media.videoWidth} / ${media.videoHeight}`);
     if (shown && !shown.data.duration && Number.isFinite(media.duration)) {
       shown.duration = media.duration;
       showLength();
@@ -1106,7 +1111,7 @@
     const found = await latest("find", (signal) => ask(query("/api/find", { video: own.id, q: words }), { signal }));
     if (own !== shown) return;
     if (!found) { showHits([], ""); return; }
-    showHits(found.hits, words, [found.how, ...(found.notes || [])]);
+    showHits(found.hits, words, found);
     if (noted && found.hits.length) chooseHit(0);
   }
 
@@ -1115,18 +1120,18 @@
     const values = { q: wanted.words, level: wanted.level, video: own.id, limit: 30 };
     const found = await latest("find", (signal) => ask(query("/api/search", values), { signal }));
     if (!found || own !== shown) return;
-    showHits(found.hits, wanted.words, [found.how, ...(found.notes || [])]);
+    showHits(found.hits, wanted.words, found);
     const at = found.hits.findIndex((hit) => wanted.start !== null && hit.start <= wanted.start + 0.01 && wanted.start <= hit.end);
     if (at >= 0) chooseHit(at, wanted.start);
   }
 
-  function showHits(hits, words, notes = []) {
+  function showHits(hits, words, found = {}) {
     shown.hits = hits;
     shown.hit = -1;
     shown.found = new Set(hits.flatMap((hit) => (hit.evidence || []).map((one) => idOf(one))).filter(Boolean));
     for (const row of shown.rows) if (row.node) row.node.classList.toggle("found", shown.found.has(row.caption[4]));
     const said = hits.length ? `${many(hits.length, "moment")} for “${words}”` : `Nothing in this video for “${words}”`;
-    $("hits-note").textContent = [`${said}.`, ...notes.filter(Boolean)].join(" ");
+    $("hits-note").textContent = inOneLine(said, found);
     $("hits").replaceChildren(...hits.map((hit, place) => {
       const node = moment(hit, "button", { type: "button" }, place + 1);
       node.addEventListener("click", () => chooseHit(place));
@@ -1356,7 +1361,7 @@
     $("library-note").textContent = "Searching …";
     const options = { method: "POST", body: file, headers: { "Content-Type": file.type || "application/octet-stream" } };
     const found = await latest("search", (signal) => ask("/api/like", { ...options, signal }));
-    if (found) showFound(found, file.name, ""); else $("library-note").textContent = "";
+    if (found) showFound(found, file.name, {}); else $("library-note").textContent = "";
   });
   follows($("home"), {});
 
