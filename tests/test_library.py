@@ -174,7 +174,7 @@ def test_a_torn_video_file_is_named(tmp_path: Path, text: str) -> None:
     path.parent.mkdir(parents=True)
     path.write_bytes(text.encode("utf-8", "surrogateescape"))
     with pytest.raises(FormatError, match=r"video\.json.*delete it"):
-        Library(tmp_path).videos()
+        Library(tmp_path).video("aa")
 
 
 def test_a_torn_track_is_named(tmp_path: Path) -> None:

@@ -173,6 +173,17 @@ def test_a_record_edited_into_nonsense_is_named(change: dict[str, object], messa
     assert "\n" not in str(refused.value)
 
 
+def test_a_torn_record_does_not_hide_the_other_videos(library: Library, known: VideoRecord) -> None:
+    library.path_of(known.id, "x").with_name("video.json").write_text("{")
+    torn = next(record for record in library.videos() if record.id == known.id)
+    assert (torn.name, torn.duration) == (known.name, known.duration)
+    for path in library.track_paths(known.id):
+        path.write_text("{")
+    assert VideoRecord(known.id) in library.videos()
+    assert len(library.videos()) == 2
+    assert [gone.record.id for gone in remove(library, [known.id])] == [known.id]
+
+
 def test_levels_are_counted_from_the_first_lines(library: Library, known: VideoRecord) -> None:
     counted = {track.level: len(track) for track in library.tracks(known.id)}
     assert library.levels(known.id) == counted

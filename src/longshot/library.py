@@ -21,6 +21,7 @@ import re
 import secrets
 import stat
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -358,8 +359,8 @@ class Library:
             return []
 
     def videos(self) -> list[VideoRecord]:
-        """Every video that has something here, by id. Raises FormatError for a torn `video.json`."""
-        return [self.video(video_id) for video_id in self.ids()]
+        """Every video that has something here, by id; of one whose `video.json` is torn, what its tracks say."""
+        return [self._at_least(video_id) for video_id in self.ids()]
 
     def find(self, name: str) -> list[VideoRecord]:
         """The videos that a name means: by id or how it begins, by path, by folder, by file name, by a pattern.
@@ -400,6 +401,13 @@ class Library:
             some = ", ".join(f"{record.id} ({record.path or record.name})" for record in found[:3])
             raise UsageError(f"{name[:200]!r} means {len(found)} videos: name one by its id: {some}")
         return found[0]
+
+    def _at_least(self, video_id: str) -> VideoRecord:
+        # One file that was spoilt does not hide all other videos; adding the video again mends it, `verify` names it.
+        for way in (self.video, self._from_tracks):
+            with suppress(FormatError):
+                return way(video_id)
+        return VideoRecord(video_id)
 
     def _from_tracks(self, video_id: str) -> VideoRecord:
         tracks = self.tracks(video_id)
