@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -248,6 +249,87 @@ def test_a_film_that_begins_late_has_its_offset(tmp_path: Path) -> None:
     with client_of(library.folder) as client:
         assert client.get(f"/api/videos/{id}").json()["offset"] == pytest.approx(3.0)
         assert "00:00:03.000 --> 00:00:05.000" in client.get(f"/captions/{id}/clip.vtt").text
+
+
+# --- search and find
+
+
+def words_in(hit: dict[str, Any]) -> list[str]:
+    return [one["text"][start:end] for one in hit["evidence"] for start, end in one["matched"]]
+
+
+def check_found(client: TestClient, id: str) -> None:
+    """The same questions have the same answers with an index and without one."""
+    found = client.get("/api/search", params={"q": "telescope"}).json()
+    assert found["hits"] and found["how"]
+    best = found["hits"][0]
+    assert (best["video"], best["name"]) == (id, "ball.mp4")
+    assert 2.0 <= best["start"] < best["end"] <= 6.0
+    assert best["link"].startswith("ball.mp4#t=")
+    assert 0 < best["score"] <= 1
+    assert {"telescope"} == {word.lower() for word in words_in(best)}
+    spoken = client.get("/api/search", params={"q": "telescope", "level": "speech", "video": id}).json()["hits"]
+    assert [(hit["start"], hit["end"]) for hit in spoken] == [(4.0, 5.5)]
+    assert client.get("/api/search", params={"q": "zebra"}).json()["hits"] == []
+    inside = client.get("/api/find", params={"video": id, "q": "the telescope"}).json()["hits"]
+    assert 4.0 <= inside[0]["start"] < inside[0]["end"] <= 6.0
+    assert client.get("/api/find", params={"video": id, "q": "zebra"}).json()["hits"] == []
+
+
+def test_search_and_find_without_an_index(client: TestClient, shelf: tuple[Path, str, Path]) -> None:
+    assert client.get("/api/videos").json()["search"] is True
+    assert client.get("/api/videos").json()["like"] is False
+    check_found(client, shelf[1])
+    answer = client.post("/api/like", content=b"picture", headers=OWN)
+    assert answer.status_code == 404
+
+
+@pytest.fixture
+def indexed(shelf: tuple[Path, str, Path], tmp_path: Path) -> tuple[Path, str]:
+    """The library of `shelf`, with an index."""
+    from longshot.searching.index import rebuild
+
+    library = Library(tmp_path / "library")
+    shutil.copytree(shelf[0] / "tracks", library.folder / "tracks")
+    rebuild(library)
+    return library.folder, shelf[1]
+
+
+def test_search_and_find_by_the_index(indexed: tuple[Path, str], tmp_path: Path) -> None:
+    folder, id = indexed
+    with client_of(folder) as client:
+        check_found(client, id)
+        video = tmp_path / "second.mp4"
+        write_video(video, count=50, fps=20)
+        library = Library(folder)
+        other = put(library, video, ["A giraffe eats leaves."])
+        rebuild_index(library)
+        found = client.get("/api/search", params={"q": "giraffe"}).json()["hits"]
+        assert [hit["video"] for hit in found] == [other], "what was added meanwhile is found"
+    with client_of(folder, video=id) as client:
+        assert client.get("/api/search", params={"q": "giraffe"}).json()["hits"] == []
+        assert client.get("/api/search", params={"q": "giraffe", "video": other}).status_code == 400
+        assert client.get("/api/find", params={"q": "giraffe", "video": other}).status_code == 404
+
+
+def rebuild_index(library: Library) -> None:
+    from longshot.searching.index import rebuild
+
+    rebuild(library)
+
+
+def test_a_damaged_index_is_one_line(indexed: tuple[Path, str]) -> None:
+    folder, id = indexed
+    for path in (folder / "index").rglob("*"):
+        if path.is_file():
+            path.write_bytes(b"torn")
+    with client_of(folder) as client:
+        answer = client.get("/api/search", params={"q": "telescope"})
+        assert answer.status_code == 500
+        assert "longshot index --rebuild" in answer.json()["error"]
+        assert str(folder.parent) not in answer.text
+        assert client.get("/api/find", params={"video": id, "q": "telescope"}).json()["hits"], "read from the tracks"
+        assert client.get("/api/videos").json()["videos"][0]["id"] == id
 
 
 # --- pictures
