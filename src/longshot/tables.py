@@ -38,6 +38,7 @@ VERSION = 1
 _AT_ONCE = 20_000  # rows that are written together
 _KEPT = timedelta(minutes=10)  # a reader that opened the index before a writer finished goes on that long
 _MANY = 50_000  # rows from which on a search index of vectors is worth its making
+_LONG = 256  # numbers in a vector
 _PROBES = 40  # clusters that are looked into, of as many as the root of the rows
 _CANDIDATES = 100  # at least so many rows are compared exactly: so 96 of the true nearest 100 are found
 _FIELDS = ("id", "video", "level", "start", "stop", "text", "written", "source")
@@ -184,10 +185,18 @@ class Index:
     def videos(self) -> dict[str, Indexed]:
         """The videos that are in, by id."""
         if self._known is None:
+            self._known = self._read_videos()
+        return dict(self._known)
+
+    def _read_videos(self) -> dict[str, Indexed]:
+        """The lines of `videos`, held against how many captions there are: a lost file can leave fewer."""
+        for _ in range(5):
             with _said(self.place):
                 rows = self._videos.to_arrow().to_pylist()
-            self._known = {row["video"]: Indexed(**row) for row in rows}
-        return dict(self._known)
+                if self._captions.count_rows() >= sum(row["rows"] for row in rows):
+                    return {row["video"]: Indexed(**row) for row in rows}
+            self.refresh()  # between two tables that another process is writing now
+        raise _told(self.place, "captions are missing")
 
     def levels(self) -> dict[str, int]:
         """How many captions there are of each level."""
@@ -444,7 +453,7 @@ def _train(table: Any, columns: Iterable[str]) -> None:
     rows = table.count_rows()
     if rows < _MANY:
         return
-    from lancedb.index import BTree, IvfRq
+    from lancedb.index import BTree, IvfFlat, IvfRq
 
     trained = {index.columns[0]: index.name for index in table.list_indices()}
     if "video" not in trained:
@@ -457,7 +466,10 @@ def _train(table: Any, columns: Iterable[str]) -> None:
         filled = table.count_rows(f"{column} IS NOT NULL")
         if filled < _MANY:
             continue
-        clusters = IvfRq(distance_type="cosine", num_partitions=round(filled**0.5), sample_rate=64, max_iterations=15)
+        width = table.schema.field(column).type.list_size
+        # A bit for each number says enough of long vectors, whose nearest are then compared exactly.
+        kind = IvfRq if width >= _LONG and width % 8 == 0 else IvfFlat
+        clusters = kind(distance_type="cosine", num_partitions=round(filled**0.5), sample_rate=64, max_iterations=15)
         table.create_index(column, config=clusters, name=f"{column}_{rows}")
         if before:
             table.drop_index(before)
