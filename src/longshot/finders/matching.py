@@ -43,7 +43,8 @@ _SHORT = 40.0  # characters: up to here a line counts as much as a shorter one
 _AROUND = 4.0  # seconds: how far a word helps what stands beside it
 _NEARBY = 0.5  # the share of a chunk's score that words beside it can give
 _FALL = 0.45  # a moment goes on while the score is above this share of its peak
-_UNLIKE, _ALIKE = 0.15, 0.65  # cosines that say "nothing in common" and "the same"
+_UNLIKE, _ALIKE = 0.15, 0.63  # cosines, less half of the usual one, that say "nothing in common" and "the same"
+_USUAL = 0.1  # cosine of all-MiniLM-L6-v2 between a query and some caption
 _SNAP = 2.5  # seconds within which an end goes to a shot or sentence
 _EXTRA = 0.15  # what words that are not missed can add
 _ELSEWHERE = 0.5  # the worth of a moment outside the part that the query names
@@ -236,11 +237,23 @@ class _Match:
         self.worth = np.array([worth[level] for level in lines.levels])
         self.words = self._words(wanted.terms)
         self.extras = self._words(wanted.extras)
-        self.meaning = np.clip((self._cosines(near) - _UNLIKE) / (_ALIKE - _UNLIKE), 0.0, 1.0)
+        self.meaning = self._meaning(near)
         self.phrases = [_phrase_rows(lines, phrase) for phrase in wanted.phrases]
 
-    def _cosines(self, near: Mapping[str, float]) -> Floats:
-        return np.array([near.get(id, 0.0) for id in self.lines.ids]) if near else np.zeros(self.lines.count)
+    def _meaning(self, near: Mapping[str, float]) -> Floats:
+        """How near each line is in meaning, 0..1.
+
+        Half of what the middle line has is taken off first: lines of one film are alike, and a query about its topic is
+        somewhat near to all. Where only the nearest lines are known, the middle one is taken to be as usual.
+        """
+        if not near:
+            return np.zeros(self.lines.count)
+        known = np.array([near.get(id, -1.0) for id in self.lines.ids])
+        some = known[known > -1.0]
+        all_known = 2 * len(some) > self.lines.count
+        middle = float(np.median(some)) if all_known else min(_USUAL, float(some.min(initial=1.0)))
+        likeness = known - 0.5 * max(middle, 0.0)
+        return np.clip((likeness - _UNLIKE) / (_ALIKE - _UNLIKE), 0.0, 1.0)
 
     def _words(self, names: Sequence[str]) -> list[_Held]:
         """Each term: the share of the query's weight that it has, the lines that hold it, and how well (0..1)."""
