@@ -293,13 +293,42 @@ def _own_cosines(home: Library | None, record: VideoRecord, tracks: Sequence[Tra
         encoder = _encoder(vectors, notes)
         if encoder is None:
             return {}, ""
-        ids = [(track.id_of(i), caption.text) for track in tracks for i, caption in enumerate(track) if caption.text]
-        texts = list(dict.fromkeys(text for _, text in ids))
-        rows: NDArray[np.float32] = encoder.encode_text([query, *texts])
-        near = dict(zip(texts, (rows[1:] @ rows[0]).tolist(), strict=True))
-        return {id: near[text] for id, text in ids}, encoder.source.model
+        rows = _rows(encoder, home, record, [track for track in tracks if track.level != "shot"], notes)
+        row = encoder.encode_text([query])[0]
+        near = (np.stack(list(rows.values())) @ row).tolist() if rows else []
+        return dict(zip(rows, near, strict=True)), encoder.source.model
 
     return cosines
+
+
+def _rows(
+    encoder: Encoder, home: Library | None, record: VideoRecord, tracks: Sequence[Track], notes: list[str]
+) -> dict[str, NDArray[np.float32]]:
+    """The vector of every caption by id: those that are kept, when there is a place for them; else made now."""
+    if home is not None:
+        from longshot.searching.fill import Fill
+
+        fill = Fill(home.folder, text="none")
+        fill.text = encoder
+        fill.columns(_NO_INDEX)
+        try:
+            return fill.vectors(home, record, tracks).get("text", {})
+        except LongshotError as error:
+            notes.append(f"vectors were not kept, so the next question takes as long: {error}")
+    named = {track.id_of(i): caption.text for track in tracks for i, caption in enumerate(track) if caption.text}
+    texts = list(dict.fromkeys(named.values()))
+    made = dict(zip(texts, encoder.encode_text(texts), strict=True))
+    return {id: made[text] for id, text in named.items()}
+
+
+class _Columns:
+    """Stands where `Fill` asks an index for the names of columns; here there is none."""
+
+    def add_column(self, source: Source, kind: str, dimension: int) -> str:
+        return kind
+
+
+_NO_INDEX: Any = _Columns()
 
 
 def _encoder(name: str, notes: list[str]) -> Encoder | None:
