@@ -28,6 +28,10 @@ NAMES = sorted(registry.choices("encoders"))
 WRITTEN_BY = {"eol": "care", "longclip": "videoclip", "videoclip_xl": "videoclip"}
 # They run their authors' code in workers; tests/test_workers.py has what can be said of them.
 IN_WORKERS = {"jina_clip", "mm_embed"}
+# No checkpoint is behind it; tests/test_fingerprint.py has what can be said of it.
+WITHOUT_WEIGHTS = {"fingerprint"}
+# Folders that another file of the shelf opens by itself: this one is asked for by name.
+BY_NAME = {"minilm": "minilm:"}
 ON_CPU = Loading(device="cpu")
 TEXTS = (
     "A man slices tomatoes on a wooden board.",
@@ -65,7 +69,12 @@ BUILDERS = builders()
 
 @functools.cache
 def opened(folder: Path) -> Encoder:
-    return open_encoder(str(folder), loading=ON_CPU)
+    return open_encoder(spelt(folder), loading=ON_CPU)
+
+
+def spelt(folder: Path) -> str:
+    """The name by which a folder is opened."""
+    return BY_NAME.get(folder.name, "") + str(folder)
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +114,7 @@ def sees(encoder: Encoder) -> bool:
 def test_a_file_says_what_it_is_and_needs(name: str) -> None:
     choice = registry.choices("encoders")[name]
     assert choice.summary.endswith(".")
-    assert choice.extra in ("models", "encoders")
+    assert choice.extra in ("models", "encoders", "offline") or name in WITHOUT_WEIGHTS
     for family in registry.families("encoders"):
         assert family.checked in ("published weights", "tiny weights", "not")
         assert family.licence and family.frames
@@ -113,7 +122,7 @@ def test_a_file_says_what_it_is_and_needs(name: str) -> None:
 
 def test_every_file_has_a_tiny_checkpoint() -> None:
     written = {value.__module__.removeprefix("tests.tiny.") for value in BUILDERS.values()}
-    assert {WRITTEN_BY.get(name, name) for name in NAMES} - written == IN_WORKERS
+    assert {WRITTEN_BY.get(name, name) for name in NAMES} - written == IN_WORKERS | WITHOUT_WEIGHTS
 
 
 @each
@@ -191,7 +200,7 @@ def test_pictures_are_what_clips_of_one_frame_are(folder: Path) -> None:
 @each
 def test_an_unknown_pooling_is_refused(folder: Path) -> None:
     with pytest.raises(UsageError, match="best"):
-        open_encoder(str(folder), loading=ON_CPU, pooling="best")
+        open_encoder(spelt(folder), loading=ON_CPU, pooling="best")
 
 
 @each
@@ -200,12 +209,12 @@ def test_pickled_and_torn_weights_are_refused(folder: Path, tmp_path: Path) -> N
     for path in copied.rglob("*.safetensors"):
         path.write_bytes(path.read_bytes()[:-40])
     with pytest.raises(ModelError, match="torn"):
-        open_encoder(str(copied), loading=ON_CPU)
+        open_encoder(spelt(copied), loading=ON_CPU)
     again = Path(shutil.copytree(folder, tmp_path / "again" / folder.name))
     for path in list(again.rglob("*.safetensors")):
         path.rename(path.with_suffix(".bin"))
     with pytest.raises(ModelError, match="pickled"):
-        open_encoder(str(again), loading=ON_CPU)
+        open_encoder(spelt(again), loading=ON_CPU)
 
 
 @each
@@ -219,13 +228,13 @@ def test_missing_weights_are_named(folder: Path, tmp_path: Path) -> None:
     del held[gone]
     save_file(held, path, {"format": "pt"})
     with pytest.raises(ModelError, match="missing") as caught:
-        open_encoder(str(copied), loading=ON_CPU)
+        open_encoder(spelt(copied), loading=ON_CPU)
     # A file's name for a weight may differ from the model's before the numbered layer.
     assert gone.split(".0.")[1] in str(caught.value)
 
 
 @each
 def test_its_name_leads_to_its_file(folder: Path) -> None:
-    engine, rest = encoder_engine(str(folder), ON_CPU)
+    engine, rest = encoder_engine(spelt(folder), ON_CPU)
     assert engine in NAMES
     assert rest == str(folder)
