@@ -16,6 +16,7 @@ that an empty answer is one. Scores of different queries can be compared.
 from __future__ import annotations
 
 import fnmatch
+import math
 import os
 import re
 import time
@@ -25,6 +26,7 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import lru_cache
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,27 +36,32 @@ from longshot.errors import LongshotError, UsageError
 from longshot.library import Library
 from longshot.searching import _query
 from longshot.searching._query import Query
-from longshot.searching.moments import Found, Scored, moments
+from longshot.searching.fill import LOOK_SECONDS, open_text_encoder
+from longshot.searching.fill import like as like_of
+from longshot.searching.moments import EVIDENCE, Found, Scored, moments
 from longshot.tables import Entry, Filter, Index
 from longshot.terms import phrase_at, terms
-from longshot.timeline import Caption, Hit, Source
+from longshot.timeline import Caption, Hit, Source, Span
 
 HOW = ("auto", "words", "vectors", "both")
 CANDIDATES = 100  # captions that each way of looking gives
-# Of 8 queries about nothing in the test set's first half, 7 found nothing when the least was 0.3 (vectors) or 0.1
-# (words alone); of 140 about something, 3 less were found among the first five (benchmarks/retrieval.py).
+_LOOKS = 1000  # frames that look like one of the query; a slide stands for minutes
+# Of 8 queries about nothing in the test set's first half, 7 found nothing when the least was 0.3, and of 140
+# about something 3 less were found among the first five (benchmarks/retrieval.py). Words alone that are few of many
+# may still be what is meant: nothing else is known of them.
 LEAST = 0.3
-LEAST_OF_WORDS = 0.1
+LEAST_OF_WORDS = 0.05
 LONGEST = 10_000  # characters of a query
 _EACH = 3  # moments of one video among the first, when there are others
 _LIKELY = 50  # captions in which a phrase that runs over two lines is looked for
+_RUN = 2 * LOOK_SECONDS  # seconds between two frames that look like the query, and those between them do too
 _SPOKEN = ("speech", "screen")
 
 # How words and meaning become one score was chosen on the first half of the test set (recall@1: words alone 0.54,
 # vectors 0.72, reciprocal ranks 0.59, this 0.77). Half of a query's words are often there by chance, hence the power.
 _POWER = 2.0
 _AGREE = 0.8  # of what is missing to 1: what the weaker of words and meaning adds to the stronger
-_PICTURED = 0.5  # the most that a picture's likeness to a sentence says: its cosines have no scale of their own
+_PICTURED = 0.5  # the most that a picture's likeness to a sentence says
 _PHRASE = 0.6  # of a score: the phrase alone, when other words stand beside it in the query
 _NEARBY = 15.0  # seconds around a phrase in which those others count
 _ASIDE = 0.85  # worth of a caption that is not of the kind the query names: "she says …", "the slide with …"
@@ -178,9 +185,68 @@ def _place(library: str | os.PathLike[str] | Library) -> str | os.PathLike[str]:
     return library.folder if isinstance(library, Library) else library
 
 
-def _liked(index: Index, like: str | os.PathLike[str], where: Filter, encoder: str | Encoder | None) -> _Answer:
+def _liked(index: Index, path: str | os.PathLike[str], where: Filter, encoder: str | Encoder | None) -> _Answer:
     """The answer to a picture or a clip."""
-    raise UsageError("not yet")
+    made = like_of(index, path, encoder=encoder)
+    if made.column:
+        near = index.near(made.column, made.rows[0], where=where, limit=CANDIDATES)
+        return _Answer(moments(Scored(entry, min(max(entry.score, 0.0), 1.0)) for entry in near), made.said)
+    notes = []
+    if where.levels or where.longer_than is not None or where.shorter_than is not None:
+        notes.append("fingerprints are of frames: levels and lengths of captions choose nothing here")
+    seen: list[_Sight] = []
+    for place, row in enumerate(made.rows):
+        found = index.near_looks(row, where=where, limit=_LOOKS)
+        seen += [_Sight(video, second, place, cosine) for video, second, cosine in found if cosine >= made.least]
+    if not seen and not index.near_looks(made.rows[0], limit=1):
+        notes.append("this index has no fingerprints of frames; `longshot add` makes them")
+    ends = {id: one.duration for id, one in index.videos().items()}
+    return _Answer(_sights(seen, len(made.rows), os.path.basename(path), ends), made.said, tuple(notes))
+
+
+class _Sight(NamedTuple):
+    """A frame of a video that looks like frame `place` of the query."""
+
+    video: str
+    second: float
+    place: int
+    cosine: float
+
+
+def _sights(
+    seen: Sequence[_Sight], asked: int, name: str | os.PathLike[str], ends: Mapping[str, float | None]
+) -> list[Hit]:
+    """Frames that look alike as moments. The score is the mean cosine over the `asked` frames of the query, 0 for one
+    that is not seen; each frame that was looked at stands for the time until half-way to the next ones.
+    """
+    hits = []
+    ordered = sorted(seen)
+    starts = [
+        place
+        for place, one in enumerate(ordered)
+        if place == 0 or ordered[place - 1].video != one.video or one.second - ordered[place - 1].second > _RUN
+    ]
+    for first, last in pairwise([*starts, len(ordered)]):
+        some = ordered[first:last]
+        best: dict[int, float] = {}
+        for one in some:
+            best[one.place] = max(best.get(one.place, 0.0), one.cosine)
+        start = max(some[0].second - LOOK_SECONDS / 2, 0.0)
+        end = min(some[-1].second + LOOK_SECONDS / 2, ends.get(some[0].video) or math.inf)
+        strongest = sorted({one.second: one for one in sorted(some, key=lambda one: one.cosine)}.values(), key=_cosine)
+        evidence = tuple(
+            Caption(
+                Span(one.second, one.second), f"looks like {name}", round(one.cosine, 4), {"id": "", "level": "look"}
+            )
+            for one in strongest[::-1][:EVIDENCE]
+        )
+        score = round(min(sum(best.values()) / asked, 1.0), 4)
+        hits.append(Hit(some[0].video, Span(start, max(end, start)), score, evidence))
+    return sorted(hits, key=lambda hit: (-hit.score, hit.video, hit.span))
+
+
+def _cosine(sight: _Sight) -> float:
+    return sight.cosine
 
 
 # --- how well a caption matches
@@ -208,17 +274,29 @@ def scored(
         told = dict(zip(keys, (shares**_POWER).tolist(), strict=True))
     meant = dict.fromkeys(entries, 0.0)
     for kind, found in near:
-        for place, one in enumerate(found):
-            value = one.score if kind == "text" else _PICTURED * 10 / (10 + place)
+        for one, value in zip(found, _meant(kind, found), strict=True):
             key = (one.video, one.id)
             if key in meant:
-                meant[key] = max(meant[key], min(max(value, 0.0), 1.0))
+                meant[key] = max(meant[key], value)
     made = []
     for key, entry in entries.items():
         low, high = sorted((told[key], meant[key]))
         aside = _ASIDE if query.favoured and entry.level not in query.favoured else 1.0
         made.append(Scored(entry, aside * (high + _AGREE * low * (1 - high))))
     return made
+
+
+def _meant(kind: str, found: Sequence[Entry]) -> list[float]:
+    """How near the captions of one list come in meaning, 0..1: of texts the cosine itself.
+
+    Cosines of sentences and pictures lie close together and mean something else for every model: those count by how
+    they stand between the best and the last of the list.
+    """
+    cosines = [min(max(one.score, 0.0), 1.0) for one in found]
+    if kind == "text" or not cosines:
+        return cosines
+    best, last = max(cosines), min(cosines)
+    return [_PICTURED * (value - last) / (best - last) if best > last else _PICTURED for value in cosines]
 
 
 def _shares(names: Sequence[str], texts: Sequence[str], ranks: NDArray[np.float64], rows: int) -> NDArray[np.float64]:
@@ -406,8 +484,6 @@ def _encoder_of(source: Source, kind: str, encoder: str | Encoder | None) -> tup
 def _of_text(source: Source, kind: str) -> tuple[Encoder | None, str]:
     if kind != "text":
         return None, ""
-    from longshot.searching.fill import open_text_encoder
-
     made, why = open_text_encoder(source.model)
     if made is None:
         return None, f"full text alone: {why}"
