@@ -246,13 +246,19 @@ def _bytes_of(path: Path) -> bytes:
 
 def video_beside(path: Path) -> VideoRecord | None:
     """The record in the folder of a track file; None when there is none. Raises FormatError for a torn one."""
-    path = path.with_name("video.json")
-    if not path.exists():
-        return None
+    return _record_at(os.path.join(os.path.dirname(path), "video.json"))
+
+
+def _record_at(path: str) -> VideoRecord | None:
+    # A library has thousands of these, and all are read to say what is in it: nothing is done twice here.
     try:
-        return _record(parse_object(_bytes_of(path).decode("utf-8")))
-    except (FormatError, UnicodeDecodeError) as error:
-        raise FormatError(f"{path}: {error}; delete it, or make it again from the video") from error
+        with open(path, "rb") as file:
+            return _record(parse_object(file.read(_LONGEST_HEADER).decode("utf-8")))
+    except FileNotFoundError:
+        return None
+    except (OSError, FormatError, UnicodeDecodeError) as error:
+        reason = f"cannot be read: {error.strerror}" if isinstance(error, OSError) else error
+        raise FormatError(f"{path}: {reason}; delete it, or make it again from the video") from error
 
 
 class Library:
@@ -360,7 +366,8 @@ class Library:
 
     def videos(self) -> list[VideoRecord]:
         """Every video that has something here, by id; of one whose `video.json` is torn, what its tracks say."""
-        return [self._at_least(video_id) for video_id in self.ids()]
+        root = os.path.join(self.folder, "tracks")
+        return [self._at_least(video_id, os.path.join(root, video_id, "video.json")) for video_id in self.ids()]
 
     def find(self, name: str) -> list[VideoRecord]:
         """The videos that a name means: by id or how it begins, by path, by folder, by file name, by a pattern.
@@ -402,11 +409,12 @@ class Library:
             raise UsageError(f"{name[:200]!r} means {len(found)} videos: name one by its id: {some}")
         return found[0]
 
-    def _at_least(self, video_id: str) -> VideoRecord:
+    def _at_least(self, video_id: str, path: str) -> VideoRecord:
         # One file that was spoilt does not hide all other videos; adding the video again mends it, `verify` names it.
-        for way in (self.video, self._from_tracks):
-            with suppress(FormatError):
-                return way(video_id)
+        with suppress(FormatError):
+            return _record_at(path) or self._from_tracks(video_id)
+        with suppress(FormatError):
+            return self._from_tracks(video_id)
         return VideoRecord(video_id)
 
     def _from_tracks(self, video_id: str) -> VideoRecord:
