@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter
 from pathlib import Path
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
     from longshot.searching.add import Added
     from longshot.searching.fill import Fill
     from longshot.searching.moments import Found
+    from longshot.stores import Store
 
 app = typer.Typer()
 
@@ -141,6 +143,7 @@ def _add(
             if added.path:
                 ends[added.state] += 1
             kinds[added.what if added.state is State.DONE else "problem"] += 1
+    _send(library)
     if not quiet:
         said = ", ".join(f"{count} {what}" for what, count in kinds.items() if what != "problem")
         complain(f"{said or 'nothing was added'}; the library is {shelf.folder}")
@@ -225,6 +228,7 @@ def _remove(
             emit(f"removed {plain(record.name)} ({record.id}){kept}; the video file is untouched\n")
         if removed.note:
             complain(removed.note)
+    _send(library)
     return OK
 
 
@@ -262,7 +266,7 @@ def _search(
     from longshot.searching.search import search
 
     found = search(
-        _place(library),
+        _open(library),
         " ".join(query or ()),
         like=like,
         levels=tuple(levels or ()),
@@ -537,23 +541,44 @@ def _verify(
 
 
 def _open(place: str | None, *, create: bool = False) -> Library:
+    """The library at a place; of one in an object store the working copy, which is brought up to date first."""
     from longshot.library import Library
 
-    return Library.open(place, create=create)
+    store = _store(place)
+    if store is None:
+        return Library.open(place, create=create)
+    changed = store.pull()
+    library = Library.open(store.folder, create=create)
+    if changed:
+        from longshot.searching.fill import Fill
+        from longshot.searching.index import index
+
+        for problem in index(library, fill=Fill(library.folder)).problems:
+            complain(problem)
+    return library
+
+
+def _send(place: str | None) -> None:
+    """Send what is new in the working copy to the object store that it is a copy of."""
+    store = _store(place)
+    if store is not None:
+        store.push()
+
+
+def _store(place: str | None) -> Store | None:
+    from longshot.library import PLACE_VARIABLE
+    from longshot.stores import Store, is_address
+
+    place = place or os.environ.get(PLACE_VARIABLE, "")
+    return Store.open(place, copies=cache_folder() / "libraries") if is_address(place) else None
 
 
 def _known(place: str | None) -> Library | None:
     """The library that may know a video: one that is named must be there, the usual one need not."""
-    from longshot.library import Library
+    from longshot.library import PLACE_VARIABLE, default_place
 
-    if place is None and not (Library.open(create=True).folder / "tracks").is_dir():
-        return None
-    return Library.open(place)
-
-
-def _place(place: str | None) -> Library | str:
-    """The library that is asked: an address is its index alone."""
-    return place if place and "://" in place else _open(place)
+    named = place or os.environ.get(PLACE_VARIABLE)
+    return _open(place) if named or (default_place() / "tracks").is_dir() else None
 
 
 def _fill(library: Library, text: str, frames: str | None, device: str, remote_code: bool, *, quiet: bool) -> Fill:
