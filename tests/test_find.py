@@ -13,6 +13,7 @@ from longshot.contracts import Told
 from longshot.errors import MediaError, UsageError
 from longshot.library import Library, VideoRecord
 from longshot.searching import find as finding
+from longshot.searching.fill import Fill
 from longshot.searching.find import find
 from longshot.searching.index import index_video
 from longshot.tables import Index
@@ -101,25 +102,11 @@ def library(tmp_path: Path) -> Library:
 
 def indexed(library: Library, encoder: Words | None = None) -> Index:
     index = Index.open(library.folder, create=True)
-    index_video(library, index, "0123456789abcdef", fill=None if encoder is None else Filling(encoder))  # type: ignore[arg-type]
+    fill = Fill(library.folder, text="none")
+    fill.text = encoder
+    index_video(library, index, "0123456789abcdef", fill=fill)
     index.finish()
     return index
-
-
-class Filling:
-    """The part of `Fill` that indexing uses."""
-
-    def __init__(self, encoder: Words) -> None:
-        self.encoder, self.column = encoder, ""
-
-    def columns(self, index: Index) -> None:
-        self.column = index.add_column(self.encoder.source, "text", self.encoder.dimension)
-
-    def vectors(self, library: Library, record: VideoRecord, tracks: Sequence[Track]) -> dict[str, dict[str, Any]]:
-        ids = [(track.id_of(i), caption.text) for track in tracks for i, caption in enumerate(track)]
-        return {
-            self.column: dict(zip([id for id, _ in ids], self.encoder.encode_text([t for _, t in ids]), strict=True))
-        }
 
 
 # --- a file
@@ -131,7 +118,7 @@ def test_a_file_is_told_and_found_in(film: Path, tmp_path: Path) -> None:
     assert found.hits[0].span == Span(4.0, 6.5)
     assert found.hits[0].evidence[0].text == "The lighthouse was built of granite."
     assert found.names[found.hits[0].video] == "harbour.mp4" and found.paths[found.hits[0].video] == str(film)
-    assert "matching" in found.how and "3 of speech" in found.how
+    assert "matching" in found.how and "3 lines of speech, 4 clips" in found.how
     assert told, "no progress while a file is told"
     assert found.notes == ("words alone were looked for: no encoder is installed here",)
 
@@ -140,7 +127,7 @@ def test_the_second_question_is_quick(film: Path, cache: Path, monkeypatch: pyte
     def again(*_: Any, **__: Any) -> None:
         raise AssertionError("told again")
 
-    monkeypatch.setattr(finding, "recap", again)
+    monkeypatch.setattr(finding, "_tell", again)
     found = find(film, "harbour", cache=cache, telling=QUICK)
     assert found.hits[0].span == Span(0.5, 2.0)
     with pytest.raises(AssertionError, match="told again"):
@@ -160,7 +147,7 @@ def test_what_was_half_kept_is_told_again(film: Path, cache: Path, tmp_path: Pat
 def test_tracks_beside_the_file_are_used(
     film: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(finding, "recap", lambda *_, **__: pytest.fail("told again"))
+    monkeypatch.setattr(finding, "_tell", lambda *_, **__: pytest.fail("told again"))
     shutil.copy(film, tmp_path / "other name.mp4")
     (tracks,) = cache.rglob("tracks")
     shutil.copytree(tracks, tmp_path / "tracks")
@@ -170,11 +157,11 @@ def test_tracks_beside_the_file_are_used(
 def test_not_in_this_video_is_an_answer(film: Path, cache: Path) -> None:
     found = find(film, "an elephant in a circus", cache=cache, telling=QUICK)
     assert found.hits == ()
-    assert any("there is no text on screen" in note and "3 of speech" in note for note in found.notes)
+    assert any("there is no text on screen" in note and "3 lines of speech" in note for note in found.notes)
 
 
 def test_a_query_that_cannot_be_meant_is_refused_before_the_work(film: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(finding, "recap", lambda *_, **__: pytest.fail("told for nothing"))
+    monkeypatch.setattr(finding, "_tell", lambda *_, **__: pytest.fail("told for nothing"))
     for query in ("", "?", "the of"):
         with pytest.raises(UsageError):
             find(film, query)
@@ -327,6 +314,8 @@ def test_a_finder_by_name(film: Path, cache: Path) -> None:
         find(film, "moon", finder="matchin", cache=cache)
     with pytest.raises(UsageError, match="--model"):
         find(film, "moon", finder="asking", cache=cache)
+    with pytest.raises(UsageError, match="matching has no option model"):
+        find(film, "moon", model="some/model", cache=cache)
 
 
 def test_progress_and_hits_are_plain(film: Path, cache: Path) -> None:

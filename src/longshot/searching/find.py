@@ -11,6 +11,7 @@ tracks. A file without tracks is told by `recap` once.
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 import os
 import time
@@ -25,15 +26,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from longshot import registry
-from longshot.captioning.recap import recap
-from longshot.contracts import Encoder, Finder, Progress, Told
+from longshot.contracts import ChatModel, Encoder, Finder, Progress, Told
 from longshot.errors import LongshotError, UsageError
 from longshot.library import Library, VideoRecord
 from longshot.searching.moments import Found
 from longshot.timeline import Caption, Source, Track
-from longshot.video import open_video
+from longshot.video import Video, open_video
 
 if TYPE_CHECKING:
+    from longshot.asking import Desk
     from longshot.tables import Index, Indexed
 
 LONGEST = 10_000  # characters of a query
@@ -48,6 +49,7 @@ def find(
     query: str,
     *,
     finder: str | Finder = "matching",
+    model: str | ChatModel | Desk | None = None,
     library: str | os.PathLike[str] | Library | None = None,
     index: Index | None = None,
     cache: str | os.PathLike[str] | None = None,
@@ -63,12 +65,13 @@ def find(
         video: a file, or the id or name of a video in the library.
         query: what the moment shows or what is said in it; in quotes, what is said or written exactly so.
         finder: who finds; a name from `longshot list finders`.
+        model: the chat model that `asking` asks: a folder, a hub id, or a server such as http://127.0.0.1:8000/v1#name.
         library: a library that may know the video.
         index: its index, when that is open already.
         cache: a folder that keeps what had to be made of a file that is in no library.
         vectors: who makes vectors of texts: auto, none, or an encoder.
         limit: how many moments.
-        asking: options of the finder, such as the model of `asking`.
+        asking: more options of the finder.
         telling: options of `recap`, for a file that has no tracks yet.
         progress: called with seconds done and in all while a file is told, and by finders that take long.
 
@@ -82,8 +85,9 @@ def find(
         [f"the query has {len(query)} characters: the first {LONGEST} are looked for"] if len(query) > LONGEST else []
     )
     query = query[:LONGEST]
-    made = _finder(finder, asking or {}) if isinstance(finder, str) else finder
-    if isinstance(finder, str) and not asking:
+    options = {**({} if model is None else {"model": model}), **(asking or {})}
+    made = _finder(finder, options) if isinstance(finder, str) else finder
+    if isinstance(finder, str) and not options:
         # A query that cannot be meant is refused before minutes of work on the file.
         made.find(Told("", "", 0.0, ()), query)
     place = library if library is None or isinstance(library, Library) else Library.open(library)
@@ -102,7 +106,12 @@ def find(
 
 def _finder(name: str, options: Mapping[str, Any]) -> Finder:
     # One without options is kept: it remembers the captions of the video that it was asked about last.
-    made: Finder = registry.load("finders", name, **options) if options else _plain_finder(name)
+    if not options:
+        return _plain_finder(name)
+    unknown = set(options) - set(inspect.signature(registry.module("finders", name).load).parameters)
+    if unknown:
+        raise UsageError(f"the finder {name} has no option {', '.join(sorted(unknown))}; `asking` asks a model")
+    made: Finder = registry.load("finders", name, **options)
     return made
 
 
@@ -140,15 +149,19 @@ def _held(
         record = VideoRecord.of(opened)
         told = Library(cache / _TOLD / _digest(telling)) if cache is not None else None
         home = next((home for home in (Library(Path(video).parent), told) if _complete(home, record.id)), None)
-        if home is not None:
-            tracks = tuple(home.tracks(record.id))
-        else:
-            tracks = tuple(recap(opened, **telling, progress=progress))
+        tracks = tuple(home.tracks(record.id)) if home is not None else _tell(opened, telling, progress)
         notes = [str(opened.damage)] if opened.damage else []
         if home is None and told is not None:
             notes += _kept(told, record, tracks)
     meaning = _Meaning(vectors, _own_cosines(told, record, tracks))
     return _Held(_told_of(record, tracks, meaning), meaning, tuple(notes))
+
+
+def _tell(video: Video, telling: Mapping[str, Any], progress: Progress | None) -> tuple[Track, ...]:
+    # Most questions are about what was told before, and need nothing of what telling needs.
+    from longshot.captioning.recap import recap
+
+    return tuple(recap(video, **telling, progress=progress))
 
 
 def _complete(home: Library | None, video: str) -> bool:
@@ -354,20 +367,26 @@ def _same(one: Source, other: Source) -> bool:
 
 def _how(finder: Finder, held: _Held) -> str:
     """How it was looked for, in words."""
-    ways = [f"{finder.source.model} over {_counted(held.told) or 'nothing'}"]
-    return " and ".join([*ways, *([f"text vectors of {held.meaning.by}"] if held.meaning.by else [])])
+    ways = f"{finder.source.model} over {_counted(held.told) or 'nothing'}"
+    return f"{ways}, and text vectors of {held.meaning.by}" if held.meaning.by else ways
 
 
 def _counted(told: Told) -> str:
     """What there is to look through: "12 lines of speech, 9 clips"."""
-    counts = {track.level: len(track) for track in told.tracks if len(track)}
-    parts = [f"{count} of {_LEVELS.get(level, level)}" for level, count in sorted(counts.items())]
-    return ", ".join(parts)
+    counts = {track.level: len(track) for track in told.tracks if len(track) and track.level not in ("shot", "video")}
+    lines = [f"{_some(counts.pop(level), 'line')} of {name}" for level, name in _LEVELS.items() if level in counts]
+    return ", ".join([*lines, *(_some(count, level) for level, count in sorted(counts.items()))])
+
+
+def _some(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def _looked_through(told: Told) -> str:
     """What was looked through in vain, and what is not there to look through."""
+    there = _counted(told)
+    if not there:
+        return "nothing is written down about this video, so there is nothing to find in it"
     levels = {track.level for track in told.tracks if len(track)}
     lacking = [name for level, name in _LEVELS.items() if level not in levels]
-    there = f"nothing like it in {_counted(told)} captions" if levels else "nothing is written down about this video"
-    return f"{there}; there is no {' and no '.join(lacking)}" if lacking else there
+    return f"nothing like it in {there}" + (f"; there is no {' and no '.join(lacking)}" if lacking else "")
