@@ -33,7 +33,7 @@ from longshot.web._media import Stretch, Unsatisfiable, range_of
 from longshot.web._parts import sweep
 from longshot.web._proxy import Proxies, Stage, playable, settle, write_proxy
 from longshot.web._uploads import Uploads
-from longshot.web.server import _address, _listening, _Server, app
+from longshot.web.server import _address, _listening, _Server, app, serve
 from tests.browser import browser, why_not
 from tests.videos import read_number, write_video
 
@@ -703,6 +703,18 @@ def test_an_upload_that_cannot_be_added_says_why(tmp_path: Path) -> None:
     uploads.close()
 
 
+def test_an_upload_that_breaks_off_leaves_nothing(tmp_path: Path, shelf: tuple[Path, str, Path]) -> None:
+    folder = tmp_path / "library"
+    shutil.copytree(shelf[0] / "tracks", folder / "tracks")
+    with serving(folder, upload=True) as (address, _):
+        host = address.removeprefix("http://").rstrip("/")
+        with socket.create_connection((host.split(":")[0], int(host.split(":")[1]))) as sender:
+            head = f"POST /api/upload?name=a.mp4 HTTP/1.1\r\nHost: {host}\r\nOrigin: http://{host}\r\n"
+            sender.sendall(f"{head}Content-Type: video/mp4\r\nContent-Length: 1000000\r\n\r\n".encode() + bytes(5000))
+            until(lambda: (folder / "uploads").is_dir() and len(list((folder / "uploads").iterdir())) == 1)
+        until(lambda: list((folder / "uploads").iterdir()) == [])
+
+
 def test_an_upload_to_a_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     uploads = Uploads(tmp_path, command=adder())
 
@@ -734,11 +746,11 @@ def test_closing_ends_what_is_being_added(tmp_path: Path) -> None:
 
 
 @contextmanager
-def serving(folder: Path) -> Iterator[tuple[str, _Server]]:
+def serving(folder: Path, **options: Any) -> Iterator[tuple[str, _Server]]:
     with _listening("127.0.0.1", 0) as listener:
         address = _address("127.0.0.1", listener.getsockname()[1], None)
         up = threading.Event()
-        server = _Server(app(folder), address, open_browser=False, ready=lambda _: up.set())
+        server = _Server(app(folder, **options), address, open_browser=False, ready=lambda _: up.set())
         thread = threading.Thread(target=server.run_on, args=(listener,))
         thread.start()
         assert up.wait(10)
@@ -854,6 +866,38 @@ def test_it_ends_within_a_second_with_open_connections(
     finally:
         process.kill()
         process.wait()
+
+
+@pytest.mark.parametrize(
+    ("host", "token", "address"),
+    [
+        ("127.0.0.1", None, "http://127.0.0.1:80/"),
+        ("localhost", None, "http://localhost:80/"),
+        ("::1", None, "http://[::1]:80/"),
+        ("10.0.0.7", "abc", "http://10.0.0.7:80/?token=abc"),
+        ("0.0.0.0", "abc", f"http://{socket.gethostname()}:80/?token=abc"),
+        ("::", "abc", f"http://{socket.gethostname()}:80/?token=abc"),
+    ],
+)
+def test_the_address_that_is_told_can_be_opened(host: str, token: str | None, address: str) -> None:
+    assert _address(host, 80, token) == address
+
+
+def test_a_token_is_made_where_others_can_reach_it(
+    shelf: tuple[Path, str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+
+    def run_on(self: _Server, listener: socket.socket) -> None:
+        told.append(self._address)
+
+    monkeypatch.setattr(_Server, "run_on", run_on)
+    for host in ("0.0.0.0", "127.0.0.1"):
+        serve(shelf[0], host=host, port=0)
+    assert len(told[0].partition("?token=")[2]) >= 32
+    assert "token" not in told[1]
+    serve(shelf[0], host="0.0.0.0", port=0)
+    assert told[2].partition("?token=")[2] != told[0].partition("?token=")[2]
 
 
 # --- a real browser

@@ -93,6 +93,14 @@ class _Kept(Generic[Key, Kept]):
             self._used -= self._size(value) if value is not None else 0
             return value
 
+    def clear(self) -> list[Kept]:
+        """Every value, none kept any longer."""
+        with self._lock:
+            gone = list(self._values.values())
+            self._values.clear()
+            self._used = 0
+        return gone
+
 
 @dataclass(frozen=True, slots=True)
 class Read:
@@ -128,7 +136,7 @@ class Shown:
 
     def close(self) -> None:
         """Close the videos that were opened for pictures."""
-        for eye in self._eyes.put("", Eye()):
+        for eye in self._eyes.clear():
             eye.close()
 
     # Records and tracks
@@ -173,7 +181,7 @@ class Shown:
             "id": id,
             "name": record.name or id,
             "duration": record.duration,
-            "state": "here" if any(path.is_file() for path in self._places(record)) else "missing",
+            "state": "here" if any(map(os.path.isfile, self._places(record))) else "missing",
             "levels": levels,
             "width": width,
             "height": height,
@@ -317,7 +325,7 @@ class Shown:
 
 def _judge(id: str, path: Path) -> Playable | MediaError:
     try:
-        if not path.is_file():
+        if not os.path.isfile(path):
             return MediaError(path, "is no regular file")
         if content_id(path) != id:
             return MediaError(path, "is another file than the one that was added; add it again")
