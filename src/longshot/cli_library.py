@@ -146,7 +146,7 @@ def _add(
     _send(library)
     if not quiet:
         said = ", ".join(f"{count} {what}" for what, count in kinds.items() if what != "problem")
-        complain(f"{said or 'nothing was added'}; the library is {shelf.folder}")
+        complain(f"{said or 'nothing was added'}; the library is {library or shelf.folder}")
     if ends[State.DONE]:
         return OK if not kinds["problem"] else SOME_FAILED
     return SOME_FAILED if ends[State.FAILED] + ends[State.REFUSED] else NOTHING_USABLE
