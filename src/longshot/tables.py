@@ -104,7 +104,11 @@ _LIMITS = (
 
 @dataclass(frozen=True, slots=True)
 class Indexed:
-    """What the index holds of one video: `digest` of the tracks it was made from, how many captions."""
+    """What the index holds of one video.
+
+    digest: of the tracks it was made from. rows: how many captions. columns: those of vectors that were filled, "looks"
+    among them.
+    """
 
     video: str
     digest: str
@@ -112,6 +116,7 @@ class Indexed:
     name: str = ""
     path: str = ""
     duration: float | None = None
+    columns: tuple[str, ...] = ()
 
 
 class Index:
@@ -194,7 +199,7 @@ class Index:
             with _said(self.place):
                 rows = self._videos.to_arrow().to_pylist()
                 if self._captions.count_rows() >= sum(row["rows"] for row in rows):
-                    return {row["video"]: Indexed(**row) for row in rows}
+                    return {row["video"]: Indexed(**{**row, "columns": tuple(row["columns"].split())}) for row in rows}
             self.refresh()  # between two tables that another process is writing now
         raise _told(self.place, "captions are missing")
 
@@ -240,8 +245,11 @@ class Index:
             table = _table(arrow, self._captions.schema, batch, rows)
             if len(table):
                 self._captions.add(table)
+            if looks := {putting.record.id: putting.looks for putting in batch if putting.looks is not None}:
+                self._put_looks(looks)
             lines = [_indexed(putting, len(own)) for putting, own in zip(batch, rows, strict=True)]
-            self._videos.add(arrow.Table.from_pylist([asdict(line) for line in lines], schema=self._videos.schema))
+            said = [{**asdict(line), "columns": " ".join(line.columns)} for line in lines]
+            self._videos.add(arrow.Table.from_pylist(said, schema=self._videos.schema))
         if self._known is not None:
             self._known.update({line.video: line for line in lines})
         return len(table)
@@ -317,19 +325,27 @@ class Index:
     def put_looks(self, video: str, times: Sequence[float], rows: NDArray[np.float32]) -> None:
         """Keep fingerprints of a video's frames, in place of those that were there. rows: unit, (N, D)."""
         with _said(self.place):
-            arrow = _arrow()
-            kind = arrow.list_(arrow.float32(), rows.shape[1])
+            self._put_looks({video: (times, rows)})
+
+    def _put_looks(self, looks: Mapping[str, tuple[Sequence[float], NDArray[np.float32]]]) -> None:
+        arrow = _arrow()
+        width = next(iter(looks.values()))[1].shape[1]
+        kind = arrow.list_(arrow.float32(), width)
+        if self._open_looks() and self._looks.schema.field("look").type != kind:
+            self._database.drop_table("looks")
+            self._looks = None
+        if self._looks is None:
             fields = [("video", arrow.string()), ("second", arrow.float64()), ("look", kind)]
-            if self._open_looks() and self._looks.schema.field("look").type != kind:
-                self._database.drop_table("looks")
-                self._looks = None
-            if self._looks is None:
-                self._looks = self._database.create_table("looks", schema=arrow.schema(fields))
-            elif self._looks.count_rows(_among("video", [video])):
-                self._looks.delete(_among("video", [video]))
-            flat = arrow.array(np.ascontiguousarray(rows, np.float32).reshape(-1))
-            look = arrow.FixedSizeListArray.from_arrays(flat, rows.shape[1])
-            self._looks.add(arrow.table({"video": [video] * len(rows), "second": list(times), "look": look}))
+            self._looks = self._database.create_table("looks", schema=arrow.schema(fields))
+        elif self._looks.count_rows(_among("video", list(looks))):
+            self._looks.delete(_among("video", list(looks)))
+        flat = np.concatenate([np.ascontiguousarray(rows, np.float32).reshape(-1) for _, rows in looks.values()])
+        if not len(flat):
+            return
+        seconds = [(video, float(second)) for video, (times, _) in looks.items() for second in times]
+        videos, times = (list(column) for column in zip(*seconds, strict=True))
+        look = arrow.FixedSizeListArray.from_arrays(arrow.array(flat), width)
+        self._looks.add(arrow.table({"video": videos, "second": times, "look": look}))
 
     def near_looks(
         self, row: NDArray[np.float32], *, where: Filter = Filter(), limit: int = 100
@@ -393,12 +409,13 @@ def made_anew(place: str | os.PathLike[str]) -> Iterator[Index]:
 
 @dataclass(frozen=True, slots=True)
 class Putting:
-    """One video on its way into the index: see `Index.put`."""
+    """One video on its way into the index: see `Index.put`, and for looks (times, rows) `Index.put_looks`."""
 
     record: VideoRecord
     tracks: tuple[Track, ...]
     digest: str
     vectors: Mapping[str, Mapping[str, NDArray[np.float32]]]
+    looks: tuple[Sequence[float], NDArray[np.float32]] | None = None
 
 
 def _address(place: str | os.PathLike[str]) -> str:
@@ -424,9 +441,10 @@ def _create(database: Any) -> None:
     schema = arrow.schema(list(kinds.items()), metadata={"longshot": str(VERSION)})
     captions = database.create_table("captions", schema=schema, mode="overwrite")
     captions.create_index("text", config=FTS(with_position=True, **ANALYSIS))
-    lines = [("video", words), ("digest", words), ("rows", arrow.int64()), ("name", words), ("path", words)]
+    lines = {**dict.fromkeys(("video", "digest", "name", "path", "columns"), words), "rows": arrow.int64()}
+    lines["duration"] = numbers
     # Made last: an index without this table was never finished.
-    database.create_table("videos", schema=arrow.schema([*lines, ("duration", numbers)], metadata=schema.metadata))
+    database.create_table("videos", schema=arrow.schema(list(lines.items()), metadata=schema.metadata))
 
 
 def _check_version(table: Any, place: object) -> None:
@@ -532,7 +550,8 @@ def _vectors(
 
 def _indexed(putting: Putting, rows: int) -> Indexed:
     record = putting.record
-    return Indexed(record.id, putting.digest, rows, record.name, record.path, record.duration)
+    filled = tuple(sorted(putting.vectors)) + (("looks",) if putting.looks is not None else ())
+    return Indexed(record.id, putting.digest, rows, record.name, record.path, record.duration, filled)
 
 
 def _ranked(rows: Any, scores: NDArray[np.float64]) -> list[Entry]:

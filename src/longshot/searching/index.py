@@ -8,7 +8,7 @@ index_video(library, opened, "3f2a9c…")          # one video, in place of what
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,7 @@ from longshot.errors import FormatError
 from longshot.journal import Journal
 from longshot.library import Library, VideoRecord
 from longshot.scaling.verbs import JOURNAL
-from longshot.tables import Index, Putting, made_anew
+from longshot.tables import Index, Indexed, Putting, made_anew
 
 if TYPE_CHECKING:
     from longshot.searching.fill import Fill
@@ -64,7 +64,16 @@ def index_video(library: Library, index: Index, video_id: str, *, fill: Fill | N
     fill: makes the vectors. Raises FormatError for a torn track, and then the index keeps what it had.
     """
     record, digest = library.video(video_id), digest_of(library, video_id)
-    return index.put_all([_putting(library, index, record, digest, fill)])
+    if fill is not None:
+        fill.columns(index)
+    return index.put_all([_putting(library, record, digest, fill)])
+
+
+def is_current(known: Indexed | None, record: VideoRecord, digest: str, wanted: Collection[str] = ()) -> bool:
+    """Whether the index knows a video as it is now, with vectors in all `wanted` columns."""
+    if known is None or (known.digest, known.name, known.path) != (digest, record.name, record.path):
+        return False
+    return set(wanted) <= set(known.columns)
 
 
 def digest_of(library: Library, video_id: str) -> str:
@@ -104,14 +113,15 @@ def _changed(
 ) -> Iterator[Putting]:
     """The videos whose tracks, name or path are not what the index knows; notes which, and what is wrong."""
     known = index.videos()
+    wanted = fill.columns(index).values() if fill is not None else ()
     for done, record in enumerate(records):
         if progress:
             progress(done, len(records))
         try:
-            digest, was = digest_of(library, record.id), known.get(record.id)
-            if was and (was.digest, was.name, was.path) == (digest, record.name, record.path):
+            digest = digest_of(library, record.id)
+            if is_current(known.get(record.id), record, digest, wanted):
                 continue
-            putting = _putting(library, index, record, digest, fill)
+            putting = _putting(library, record, digest, fill)
         except FormatError as error:
             problems.append(str(error))
             continue
@@ -121,9 +131,8 @@ def _changed(
         progress(len(records), len(records))
 
 
-def _putting(library: Library, index: Index, record: VideoRecord, digest: str, fill: Fill | None) -> Putting:
+def _putting(library: Library, record: VideoRecord, digest: str, fill: Fill | None) -> Putting:
     tracks = tuple(library.tracks(record.id))
     if fill is None:
         return Putting(record, tracks, digest, {})
-    fill.columns(index)
-    return Putting(record, tracks, digest, fill.vectors(library, record, tracks))
+    return Putting(record, tracks, digest, fill.vectors(library, record, tracks), looks=fill.looks(library, record))
