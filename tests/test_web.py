@@ -213,11 +213,12 @@ def test_a_video_comes_with_all_its_texts(client: TestClient, shelf: tuple[Path,
     assert page["tracks"][-1]["kind"] == "chapters"
     for export in page["exports"]:
         answer = client.get(export["href"])
-        assert answer.status_code in (200, 400), "YouTube's own rules may refuse"
-        if answer.status_code == 200:
-            assert answer.headers["content-disposition"].startswith('attachment; filename="ball')
+        assert answer.status_code == 200
+        assert answer.headers["content-disposition"].startswith('attachment; filename="ball')
     writable = {name for name, way in libraries.formats().items() if way.write}
-    assert {export["format"].partition(":")[0] for export in page["exports"]} == writable
+    assert {export["format"].partition(":")[0] for export in page["exports"]} == writable - {"youtube"}, (
+        "three short clips are no chapters"
+    )
     assert client.get(f"/export/{id}?format=srt&level=speech").text.count("-->") == 2
 
 

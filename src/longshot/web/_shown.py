@@ -386,10 +386,21 @@ def _exports(id: str, tracks: Sequence[Track]) -> list[dict[str, str]]:
             format = name if kind == way.kinds[0] else f"{name}:{kind}"
             levels = [""] if kind in way.together else [track.level for track in tracks]
             for level in levels:
+                if way.kinds[0] == "chapters" and not _is_possible(tracks, format, level):
+                    continue
                 what = label(level) if level else kind if kind != way.kinds[0] else "everything"
                 href = f"/export/{id}?format={format}" + (f"&level={level}" if level else "")
                 found.append({"format": format, "level": level, "label": f"{name.upper()}: {what}", "href": href})
     return found
+
+
+def _is_possible(tracks: Sequence[Track], format: str, level: str) -> bool:
+    """Whether tracks keep the rules of a format that has its own: YouTube's, say."""
+    try:
+        export(tracks, format, level=level)
+    except UsageError:
+        return False
+    return True
 
 
 def _text_tracks(id: str, tracks: Sequence[Track]) -> list[dict[str, str]]:
