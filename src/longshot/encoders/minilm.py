@@ -107,16 +107,16 @@ class MiniLM:
         for first in range(0, len(texts), _TEXTS):
             told = self._tokenizer.encode_batch([_spelt(text) for text in texts[first : first + _TEXTS]])
             cut += sum(1 for one in told if one.overflowing)
-            self._fill(rows[first : first + _TEXTS], told)
+            try:
+                self._fill(rows[first : first + _TEXTS], told)
+            except UsageError as error:
+                raise ModelError(self.source.model, str(error)) from error
         if cut:
             _log.warning(
                 "%s: %d of %d texts are longer than its %d tokens; what comes after is left out",
                 *(self.source.model, cut, len(texts), self.text_limit),
             )
-        try:
-            return pooling.unit(rows)
-        except UsageError as error:
-            raise ModelError(self.source.model, str(error)) from error
+        return rows
 
     def encode_frames(self, clips: Sequence[Frames]) -> NDArray[np.float32]:
         """Raises UsageError: it knows texts only."""
@@ -127,7 +127,7 @@ class MiniLM:
     def _fill(self, rows: NDArray[np.float32], told: Sequence[Encoding]) -> None:
         tokens = [one.ids for one in told]
         for places in _batches(tokens):
-            rows[places] = self._bert.means([tokens[place] for place in places])
+            rows[places] = pooling.unit(self._bert.means([tokens[place] for place in places]))
 
 
 def _batches(tokens: Sequence[Sequence[int]]) -> list[list[int]]:

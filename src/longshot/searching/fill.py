@@ -165,7 +165,7 @@ class Fill:
         )
         place = self._file(record, source)
         kept = _kept(place)
-        known = dict(zip(kept.source.settings.get("texts", ()), kept.rows, strict=False)) if kept is not None else {}
+        known = _known(kept)
         new = [text for text, mark in marks.items() if mark not in known]
         if new:
             known.update(zip((marks[text] for text in new), encoder.encode_text(new), strict=True))
@@ -320,7 +320,7 @@ def _looked(video: Video, maker: PictureEncoder, record: VideoRecord, source: So
 
     whole = Span(0.0, video.pictures_end() or video.duration)
     keys = video.keyframes().tolist()
-    times = Sampler("every", seconds=LOOK_SECONDS, near=LOOK_SECONDS).times(whole, keyframes=keys)
+    times = Sampler("every", seconds=LOOK_SECONDS, near=LOOK_SECONDS / 2).times(whole, keyframes=keys)
     rows, seconds = [], []
     # So many at a time that their pixels stay few, however long the video is.
     wanted = sorted(set(times))
@@ -378,6 +378,14 @@ def _kept(place: Path) -> Vectors | None:
         return read_vectors(place)
     except FormatError:
         return None
+
+
+def _known(kept: Vectors | None) -> dict[str, Rows]:
+    """The rows of a file of texts by the marks of the texts; none where the two do not fit together."""
+    marks = kept.source.settings.get("texts") if kept is not None else None
+    if kept is None or not isinstance(marks, list) or len(marks) != len(kept):
+        return {}
+    return dict(zip(marks, kept.rows, strict=True))
 
 
 def _mark(text: str) -> str:
