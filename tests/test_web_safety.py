@@ -316,6 +316,17 @@ def test_the_token_opens_by_its_address_and_stays_as_a_cookie(shelf: tuple[Path,
         assert "s3cret" not in client.get("/", headers={"Authorization": "Bearer s3cret"}).text
 
 
+@pytest.mark.parametrize(
+    ("host", "name"), [("[::1]", "longshot-80"), ("[::1]:99", "longshot-99"), ("10.0.0.1", "longshot-80")]
+)
+def test_each_port_has_a_cookie_of_its_own(shelf: tuple[Path, str], host: str, name: str) -> None:
+    with client_of(shelf[0], host="0.0.0.0", token="s3cret") as client:
+        opened = client.get("/?token=s3cret", headers={"Host": host})
+        assert opened.headers["set-cookie"].startswith(f"{name}=s3cret;")
+        assert client.get("/api/videos", headers={"Host": host, "Cookie": f"{name}=s3cret"}).status_code == 200
+        assert client.get("/api/videos", headers={"Host": host, "Cookie": "longshot-1=s3cret"}).status_code == 401
+
+
 @pytest.mark.parametrize(("host", "status"), [("10.1.2.3:8765", 200), ("[fe80::1]:8765", 200), ("evil.example", 421)])
 def test_elsewhere_addresses_are_taken_and_foreign_names_are_not(
     shelf: tuple[Path, str], host: str, status: int

@@ -107,7 +107,9 @@ class Guard:
     def _without_token(self, scope: Scope, headers: Headers, host: str) -> Response | None:
         if self._token is None:
             return None
-        cookie = f"longshot-{host.rpartition(':')[2] if ':' in host else '80'}"
+        found = _HOST.fullmatch(host)
+        # Cookies are shared by the ports of a machine, so each server's has its own name.
+        cookie = f"longshot-{(found and found[2]) or '80'}"
         query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
         given = next((value for name, value in query if name == "token"), "")
         if scope["path"] == "/" and self._fits(given):
