@@ -9,17 +9,20 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from longshot.journal import State, read_journal
 from longshot.library import Library
 from longshot.scaling import verbs
+from longshot.searching.fill import Fill
 from longshot.searching.verify import verify
-from longshot.tables import Index
+from longshot.tables import Entry, Index
+from longshot.vectors import read_vectors
 from tests.adding import added, run_here, write_films
 
 # "begun" stands where `add` begins: what is imported before is nobody's work.
@@ -28,8 +31,10 @@ import json, sys
 import longshot.tables
 from longshot.library import Library
 from longshot.searching.add import add
+from longshot.searching.fill import Fill
+fill = Fill(sys.argv[1])
 print("begun", flush=True)
-for one in add([sys.argv[2]], Library(sys.argv[1]), speech="sidecar", screen="none", workers=2):
+for one in add([sys.argv[2]], Library(sys.argv[1]), speech="sidecar", screen="none", workers=2, fill=fill):
     print(json.dumps([one.path, one.state, one.what, len(one.tracks), one.reason]), flush=True)
 """
 SAID = (
@@ -73,7 +78,7 @@ def run_in_process(library: Path, films: Path) -> list[list[Any]]:
         patch.setattr(verbs, "run", run_here)
         return [
             [one.path, one.state, one.what, len(one.tracks), one.reason]
-            for one in added([films], Library(library), speech="sidecar")
+            for one in added([films], Library(library), speech="sidecar", fill=Fill(library))
         ]
 
 
@@ -114,6 +119,11 @@ def files_of(library: Path) -> dict[str, bytes]:
     return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
 
 
+def scores_of(entries: list[Entry]) -> dict[tuple[str, str], float]:
+    """What was found, whatever the order of equals, with its score."""
+    return {(entry.video, entry.id): round(entry.score, 4) for entry in entries}
+
+
 def assert_same(library: Path, wanted: Path) -> None:
     """One library holds what the other does: every byte of the tracks, every row of the index, every answer."""
     assert files_of(library) == files_of(wanted)
@@ -131,6 +141,14 @@ def assert_same(library: Path, wanted: Path) -> None:
             (hit.id, hit.video) for hit in theirs.words(query)
         ]
         assert [hit.score for hit in ours.words(query)] == pytest.approx([hit.score for hit in theirs.words(query)])
+    for column in theirs.columns:
+        row = np.full(384, 384**-0.5, np.float32)
+        assert scores_of(ours.near(column, row)) == scores_of(theirs.near(column, row))
+    for path in wanted.glob("vectors/*.parquet"):
+        made, meant = read_vectors(library / "vectors" / path.name), read_vectors(path)
+        # Sums of floats may end in other digits from one process to the next.
+        assert np.allclose(made.rows, meant.rows, atol=1e-6)
+        assert replace(made, rows=meant.rows) == meant
     assert [str(finding) for finding in verify(Library(library)) if finding.what != "file"] == []
 
 

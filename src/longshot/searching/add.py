@@ -26,7 +26,7 @@ from longshot.journal import Journal, State
 from longshot.library import Library, Sighting, VideoRecord
 from longshot.scaling.gather import gather
 from longshot.scaling.verbs import JOURNAL, Done, ModelChoice, Shelf, Verb, content_of, each
-from longshot.searching.index import digest_of, index_video
+from longshot.searching.index import digest_of, index_video, is_current
 from longshot.tables import Index
 from longshot.timeline import Track
 
@@ -164,6 +164,7 @@ class _Books:
             ):  # a torn video.json is made again when its video comes up, and `verify` names it
                 self._know(library.video(video_id))
         self._indexed = index.videos()
+        self._columns = tuple(fill.columns(index).values()) if fill is not None else ()
         self._seen: dict[str, tuple[Sighting | None, str]] = {}
 
     def identify(self, path: str) -> str:
@@ -264,11 +265,7 @@ class _Books:
     def _put(self, record: VideoRecord) -> int:
         """Index a video unless the index has it as it is; how many captions that are."""
         known = self._indexed.get(record.id)
-        if known and (known.digest, known.name, known.path) == (
-            digest_of(self._library, record.id),
-            record.name,
-            record.path,
-        ):
+        if known and is_current(known, record, digest_of(self._library, record.id), self._columns):
             return known.rows
         index_video(self._library, self._index, record.id, fill=self._fill)
         self._indexed = self._index.videos()
