@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 sys.path.insert(0, str(Path(__file__).parents[1] / "samples"))
 from make_sample import lettering
 
-WIDTH, HEIGHT, RATE = 640, 360, 5
+WIDTH, HEIGHT, RATE = 640, 360, 25
 
 SLIDES = (
     (0, (30, 40, 80), "THE SKY FROM A GARDEN", ()),
@@ -62,9 +62,10 @@ def main(folder: Path) -> None:
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
         stream.time_base = Fraction(1, RATE)
         for (start, ground, title, points), (end, *_) in pairwise(SLIDES):
-            picture = slide(ground, title, points)
-            for index in range(round(start * RATE), round(end * RATE)):
-                frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            bare, full = slide(ground, "", ()), slide(ground, title, points)
+            for index in range(start * RATE, end * RATE):
+                # The words come a second after the ground.
+                frame = av.VideoFrame.from_ndarray(bare if index < (start + 1) * RATE else full, format="rgb24")
                 frame.pts, frame.time_base = index, Fraction(1, RATE)
                 container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
@@ -76,7 +77,8 @@ def slide(ground: tuple[int, int, int], title: str, points: tuple[str, ...]) -> 
     """A page (360, 640, 3) with a title and points below it."""
     picture = np.full((HEIGHT, WIDTH, 3), ground, np.float32)
     colour = 20.0 if sum(ground) > 380 else 240.0
-    for text, size, top in [(title, 30, 60), *((point, 20, 150 + 50 * k) for k, point in enumerate(points))]:
+    lines = [(title, 30, 60), *((point, 20, 150 + 50 * k) for k, point in enumerate(points))]
+    for text, size, top in lines if title else ():
         ink = lettering(text, size, size / 7)[..., None]
         left = (WIDTH - ink.shape[1]) // 2
         area = picture[top : top + ink.shape[0], left : left + ink.shape[1]]

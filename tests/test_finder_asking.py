@@ -525,6 +525,21 @@ def test_no_answer_at_all_is_not_read_as_nowhere(answer: Callable[[Prompt], Repl
     assert why in str(caught.value) and "\n" not in str(caught.value)
 
 
+def test_a_model_that_takes_no_pictures_is_asked_about_the_lines(film: str) -> None:
+    def answer(prompt: Prompt) -> Reply | str:
+        return "[[#4, #4, 0.8]]" if prompt.frames is None else failed("this model takes no images")
+
+    finder = load(model=ScriptedModel(answer, context=32_000))
+    (hit,) = finder.find(told(path=film, duration=60.0), "the moon")
+    assert hit.span == Span(6.0, 12.0) and said(hit)["way"] == "lines"
+    assert finder.notes == (
+        "none of 1 questions about the video was answered (failed: this model takes no images): "
+        "the model was asked about the tracks instead",
+    )
+    with pytest.raises(ModelError, match="takes no images"):
+        finder.find(told((), path=film, duration=60.0), "the moon")
+
+
 def test_parts_without_an_answer_are_told(film: str) -> None:
     def answer(prompt: Prompt) -> Reply | str:
         return failed() if part_of(prompt)[0] >= 36 else "[[20, 22]]"

@@ -15,6 +15,10 @@ from longshot.timeline import Span, clock
 _NAMED = 3  # parts that a note names
 
 
+class Unanswered(ModelError):
+    """Not one question was answered."""
+
+
 class Asked:
     """The questions of one `find`, with what is to be told about their answers."""
 
@@ -41,7 +45,7 @@ class Asked:
         return [told[question.id] for question in questions]
 
     def parts(self, questions: Sequence[Question], parts: Sequence[Span]) -> dict[int, Answer]:
-        """The answers of the parts that got one, by place; the others are noted. Raises ModelError when none did."""
+        """The answers of the parts that got one, by place; the others are noted. Raises Unanswered when none did."""
         answers = self.all(questions)
         missed = [place for place, answer in enumerate(answers) if answer.state is not State.DONE]
         if missed:
@@ -49,7 +53,7 @@ class Asked:
             why = f"{first.state.value}: {first.reason}"
             if len(missed) == len(answers):
                 asked = f"none of {len(answers)} questions about the video was answered"
-                raise ModelError(self._desk.model.source.model, f"{asked} ({why})")
+                raise Unanswered(self._desk.model.source.model, f"{asked} ({why})")
             where = [f"{clock(parts[place].start)}-{clock(parts[place].end)}" for place in missed]
             more = f" and {len(where) - _NAMED} more" if len(where) > _NAMED else ""
             self.notes.append(

@@ -2,7 +2,8 @@
 
 Pictures: the video is looked at in parts of a few minutes that overlap, a picture every two seconds; what the model
 names is looked at again closely, and new ends are taken when the model, asked yes or no about them alone, agrees. Text:
-the model sees every line that is said, written or described, each with a number, and names runs of numbers.
+the model sees every line that is said, written or described, each with a number, and names runs of numbers; so it is
+where pictures are not to be had, or a model answers nothing about them.
 
 A score says how sure the model is (0..1, the mean over the parts that saw the moment; 0.5 where it does not say). An
 empty list is its answer, too: a part that got no answer is never taken for "not there" but told in `notes`, and when no
@@ -24,7 +25,7 @@ from longshot.asking import Desk, Question, Unreadable
 from longshot.contracts import ChatModel, Progress, Told
 from longshot.errors import UsageError
 from longshot.finders import _wanted
-from longshot.finders._asked import Asked
+from longshot.finders._asked import Asked, Unanswered
 from longshot.finders._lines import KINDS, Line, lines_of, numbered, spanned, timed
 from longshot.finders._parts import Found, Moment, fuse, plan, runs
 from longshot.finders._replies import read_runs, read_yes, shares
@@ -149,13 +150,23 @@ class Asking:
         unseen = "" if self._text else _unseen(told)
         if unseen:
             asked.notes.append(f"{unseen}: the model was asked about the tracks, not the pictures")
-        named = inquiry.by_lines() if self._text or unseen else inquiry.by_pictures(refine=self._refine)
+        named = inquiry.by_lines() if self._text or unseen else self._looked(inquiry)
         asked.finish()
         hits = [inquiry.hit(one) for one in named]
         if any(_is_whole(hit.span, told.duration) for hit in hits):
             asked.notes.append("the model says that it is the whole video")
         self.notes = tuple(asked.notes)
         return hits
+
+    def _looked(self, inquiry: _Inquiry) -> list[_Named]:
+        """Moments that the model sees, or reads of where it answers no question that has pictures."""
+        try:
+            return inquiry.by_pictures(refine=self._refine)
+        except Unanswered as error:
+            if not inquiry.lines:
+                raise
+            inquiry.asked.notes.append(f"{error.reason}: the model was asked about the tracks instead")
+            return inquiry.by_lines()
 
 
 class _Inquiry:
