@@ -286,8 +286,8 @@
     const own = tag === "button";
     const meter = make("span", { class: "meter", title: `score ${hit.score.toFixed(2)}` });
     meter.style.setProperty("--part", clamp(hit.score, 0, 1));
-    const evidence = (hit.evidence || []).slice(0, own ? 3 : 4).map((one) => toned(make("span", { class: "said" },
-      make("small", {}, `${clock(one.start)} ${labelOf(one.level)}`), marked(one.text || one.level, one.matched)), one.level));
+    const evidence = telling(hit.evidence || []).map((one) => toned(make("span", { class: "said" },
+      make("small", {}, `${clock(one.start)} ${labelOf(one.level)}`), marked(one.text || one.level, one.matched, 200)), one.level));
     const bare = onDisk;
     const first = (hit.evidence || []).find((one) => one.start >= hit.start && one.end <= hit.end) || hit;
     const best = (first.start + first.end) / 2;
@@ -298,6 +298,13 @@
           own ? make("span", { class: "number" }, String(number)) : make("span", { class: "name" }, hit.name || nameOf(hit.video)),
           make("span", { class: "when" }, between(hit.start, hit.end)), meter),
         evidence));
+  }
+
+  // What says most: three pieces, those with the words where there are any, and not what was said of the whole video.
+  function telling(evidence) {
+    const finer = evidence.filter((one) => one.level !== "video");
+    const worded = finer.filter((one) => one.matched && one.matched.length);
+    return (worded.length ? worded : finer.length ? finer.slice(0, 2) : evidence).slice(0, 3);
   }
 
   const labelOf = (level) => {
