@@ -44,6 +44,8 @@ class Term:
 
 def fold(text: str) -> str:
     """The text as it goes into the index: composed accents, one apostrophe, no halves of characters."""
+    if text.isascii():
+        return text
     if not unicodedata.is_normalized("NFC", text):
         text = "".join(unicodedata.normalize("NFC", piece) for piece in _pieces(text))
     return text.translate(_SAME)
