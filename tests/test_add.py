@@ -20,7 +20,8 @@ from longshot.library import Library
 from longshot.scaling.verbs import Verb, each
 from longshot.searching import add as adding_module
 from longshot.searching.add import Added, add
-from longshot.tables import Index
+from longshot.searching.index import index
+from longshot.tables import Index, IndexDamaged
 from tests.adding import QUICK, added, said, without_workers, write_films  # noqa: F401
 from tests.videos import write_video
 
@@ -348,6 +349,20 @@ def test_a_library_in_a_place_that_cannot_be(films: Path, tmp_path: Path) -> Non
     with pytest.raises(UsageError, match="cannot be written") as refused:
         added([films], Library(tmp_path / "file" / "library"))
     assert "\n" not in str(refused.value)
+
+
+@in_process
+def test_a_damaged_index_is_named_before_any_work(films: Path, library: Library) -> None:
+    added([films / "film0.mp4"], library)
+    for path in (library.folder / "index" / "videos.lance" / "_versions").iterdir():
+        path.write_bytes(b"")
+    before = {path: path.read_bytes() for path in (library.folder / "tracks").rglob("*") if path.is_file()}
+    with pytest.raises(IndexDamaged, match="longshot index --rebuild") as refused:
+        added([films], library)
+    assert "\n" not in str(refused.value)
+    assert {path: path.read_bytes() for path in before} == before
+    index(library, rebuild=True)
+    assert said([films], library) == [("film0.mp4", "again"), ("film1.mp4", "new")]
 
 
 @pytest.fixture
