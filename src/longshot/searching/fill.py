@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from longshot import registry
-from longshot.errors import FormatError, LongshotError, MediaError, MissingPackage, ModelError, UsageError
+from longshot.errors import FormatError, LongshotError, MediaError, MissingPackage, ModelError, NoPictures, UsageError
 from longshot.timeline import Source, Span, Track
 
 if TYPE_CHECKING:
@@ -209,7 +209,7 @@ class Fill:
             return None
         with video:
             try:
-                return _looked(video, maker, record, source)
+                return _looks_of(video, maker, record, source)
             except MediaError as error:
                 self.notes.append(_line(error))
                 return None
@@ -267,8 +267,6 @@ def like(
     columns = {name: source for name, source in index.columns.items() if name.startswith("frames_")}
     with open_video(path) as video:
         if not video.has_video:
-            from longshot.errors import NoPictures
-
             raise NoPictures(video.path, "holds sound but no pictures to search by")
         why = "the index has no vectors of frames"
         for name, source in columns.items():
@@ -315,7 +313,7 @@ def _by_look(video: Video, why: str) -> Like:
     return Like("", rows[wanted], tuple(shown.times[wanted].tolist()), least, said)
 
 
-def _looked(video: Video, maker: PictureEncoder, record: VideoRecord, source: Source) -> Vectors:
+def _looks_of(video: Video, maker: PictureEncoder, record: VideoRecord, source: Source) -> Vectors:
     from longshot.sampling import Sampler
 
     whole = Span(0.0, video.pictures_end() or video.duration)
