@@ -435,3 +435,21 @@ class Shades:
     def encode_frames(self, clips: Sequence[Frames]) -> NDArray[np.float32]:
         rows = np.array([clip.pixels.mean(axis=(0, 1, 2)) for clip in clips], np.float32)
         return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Two telescopes' cafés.",
+        "It cost 3.50; c’est la vie!",
+        "“Reh Vah” on screen",
+        "天文望远镜 and stars",
+        "naïve Ärger",
+        "",
+    ],
+)
+def test_words_are_remembered_as_the_index_knows_them(text: str) -> None:
+    wanted = [term.text for term in terms(text)]
+    searching._KNOWN.clear()
+    assert searching._stems([text, "another text"])[0] == wanted
+    assert searching._stems([text])[0] == wanted

@@ -330,27 +330,31 @@ _K1, _B = 1.2, 0.75  # BM25's, as the index has them
 _USUAL = 12.0  # words: a caption as long is not long, however short the others that match are
 _BARE = re.compile(r"Shot \d+")  # a shot that nobody described
 _WORD = re.compile(r"\w+(?:['’.]\w+)*")
+# Thai, Lao, Burmese, Khmer, kana and Han characters: no blanks between words, so only the index's analysis knows them.
+_UNSPACED = re.compile(
+    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
+)
 _KNOWN: dict[str, str] = {}  # word -> its index term, "" for none
 _MOST_KNOWN = 50_000
 
 
 def _stems(texts: Sequence[str]) -> list[list[str]]:
     """The index terms of texts. Words are analysed once and remembered: a caption's are mostly those of others."""
-    plain = [_WORD.findall(text) if text.isascii() else [term.text for term in terms(text)] for text in texts]
-    new = {w for words, text in zip(plain, texts, strict=True) if text.isascii() for w in words if w not in _KNOWN}
-    if len(_KNOWN) + len(new) > _MOST_KNOWN:
-        _KNOWN.clear()
-        new = {word for words, text in zip(plain, texts, strict=True) if text.isascii() for word in words}
-    if new:
-        line = " ".join(new)
-        ends = {term.end: term.text for term in terms(line)}
-        at = 0
-        for word in line.split(" "):
-            at += len(word)
-            _KNOWN[word] = ends.get(at, "")
-            at += 1
+    plain = [None if _UNSPACED.search(text) else _WORD.findall(text) for text in texts]
+    # A server searches in several threads: what is looked up is kept here, whoever empties the memory meanwhile.
+    known = {word: _KNOWN.get(word) for words in plain if words for word in words}
+    if new := [word for word, stem in known.items() if stem is None]:
+        ends = {term.end: term.text for term in terms(" ".join(new))}
+        at = -1
+        for word in new:
+            at += 1 + len(word)
+            known[word] = ends.get(at, "")
+        if len(_KNOWN) > _MOST_KNOWN:
+            _KNOWN.clear()
+        _KNOWN.update((word, known[word] or "") for word in new)
     return [
-        [_KNOWN[word] for word in words] if text.isascii() else words for words, text in zip(plain, texts, strict=True)
+        [term.text for term in terms(text)] if words is None else [known[word] or "" for word in words]
+        for words, text in zip(plain, texts, strict=True)
     ]
 
 
