@@ -32,6 +32,7 @@ from longshot.video import content_id, open_video
 from longshot.web._media import Stretch, Unsatisfiable, range_of
 from longshot.web._parts import sweep
 from longshot.web._proxy import Proxies, Stage, playable, settle, write_proxy
+from longshot.web._seeking import Seeking
 from longshot.web._uploads import Uploads
 from longshot.web.server import _address, _listening, _Server, app, serve
 from tests.browser import browser, why_not
@@ -317,6 +318,16 @@ def rebuild_index(library: Library) -> None:
     from longshot.searching.index import rebuild
 
     rebuild(library)
+
+
+def test_what_is_no_picture_cannot_be_searched_for(indexed: tuple[Path, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Seeking, "likeable", True)
+    with client_of(indexed[0]) as client:
+        answer = client.post("/api/like", content=b"no picture", headers=OWN)
+        assert answer.status_code == 400
+        assert answer.json()["error"].startswith("what was sent cannot be searched for: not a video")
+        answer = client.post("/api/like", content=bytes((32 << 20) + 1), headers=OWN)
+        assert answer.status_code == 413
 
 
 def test_a_damaged_index_is_one_line(indexed: tuple[Path, str]) -> None:

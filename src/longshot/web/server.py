@@ -373,7 +373,10 @@ async def _like(viewer: _Viewer, request: Request) -> Response:
         picture = Path(folder) / "picture"
         await _receive(request, picture, largest=_LARGEST_PICTURE)
         work = functools.partial(viewer.seeking.like, picture, limit=int(limit))
-        return JSONResponse(await _ask(viewer.questions, None, work))
+        try:
+            return JSONResponse(await _ask(viewer.questions, None, work))
+        except MediaError as error:
+            raise UsageError(f"what was sent cannot be searched for: {error.reason}") from error
 
 
 async def _media(viewer: _Viewer, request: Request) -> Response | FileBytes:
