@@ -215,7 +215,7 @@
     const missing = states[video.state] || "";
     const href = linkTo({ video: video.id });
     return make("li", {}, follows(make("a", { href },
-      picture(video.id, Math.min(10, (video.duration || 0) / 5), 180, length),
+      missing ? make("span", { class: "picture" }, length) : picture(video.id, Math.min(10, (video.duration || 0) / 5), 180, length),
       make("b", {}, video.name || video.id),
       missing ? make("span", { class: "state" }, missing) : "",
       make("span", { class: "quiet" }, missing && counts ? " · " : "", counts),
@@ -287,7 +287,7 @@
     const meter = make("span", { class: "meter", title: `score ${hit.score.toFixed(2)}` });
     meter.style.setProperty("--part", clamp(hit.score, 0, 1));
     const evidence = telling(hit.evidence || []).map((one) => toned(make("span", { class: "said" },
-      make("small", {}, `${clock(one.start)} ${labelOf(one.level)}`), marked(one.text || one.level, one.matched, 200)), one.level));
+      make("small", {}, `${clock(one.start)} ${labelOf(one.level)} `), marked(one.text || one.level, one.matched, 200)), one.level));
     const bare = onDisk;
     const first = (hit.evidence || []).find((one) => one.start >= hit.start && one.end <= hit.end) || hit;
     const best = (first.start + first.end) / 2;
@@ -308,8 +308,8 @@
   }
 
   const labelOf = (level) => {
-    const known = { speech: "said", screen: "on screen" };
-    return known[level] || level;
+    const known = { speech: "said", screen: "on screen", look: "" };
+    return known[level] ?? level;
   };
 
   // --- one video: `shown` is what the page holds of it
