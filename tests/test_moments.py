@@ -108,6 +108,13 @@ def test_a_clip_is_the_moment_when_nothing_inside_it_says_as_much() -> None:
     assert spans(moments([clip, scored(0.85, 25, 28)])) == [(25, 28)]
 
 
+def test_written_text_is_a_moment_as_long_as_it_stands() -> None:
+    """A clip that quotes it is shorter, and tells only a part of the time."""
+    written, clip = scored(1.0, 0, 8, level="screen"), scored(0.9, 0, 2.5, level="clip")
+    (hit,) = moments([written, clip])
+    assert (hit.span, [caption.details["level"] for caption in hit.evidence]) == (Span(0, 8), ["clip", "screen"])
+
+
 def test_the_whole_video_is_a_moment_only_when_it_is_all_there_is() -> None:
     whole = scored(0.9, 0, 600, level="video")
     (hit,) = moments([whole])

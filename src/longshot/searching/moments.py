@@ -19,6 +19,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from longshot.formats._format import LEAVES
 from longshot.timeline import Caption, Hit, Span
 
 if TYPE_CHECKING:
@@ -123,14 +124,24 @@ def _of_video(found: list[Scored], gap: float) -> list[Hit]:
 
 
 def _is_told_inside(one: Scored, found: Sequence[Scored]) -> bool:
-    """Whether finer captions inside this one's stretch match about as well."""
+    """Whether finer captions inside this one's stretch match about as well.
+
+    Speech and screen text are what others quote: they stand for a clip that they share time with, however long they
+    are, and no clip stands for them.
+    """
     span = one.entry.span
-    return any(
-        other.entry.span.length < 0.95 * span.length
-        and other.entry.span.overlap(span) >= 0.5 * other.entry.span.length
-        and other.worth >= _ENOUGH * one.worth
-        for other in found
-    )
+    quoted = one.entry.level in LEAVES
+    for other in found:
+        if other is one or other.worth < _ENOUGH * one.worth:
+            continue
+        quotable = other.entry.level in LEAVES
+        inside = other.entry.span
+        shared = inside.overlap(span)
+        if quotable and not quoted and shared >= 0.5 * _shorter(inside, span) > 0:
+            return True
+        if (quotable or not quoted) and inside.length < 0.95 * span.length and shared >= 0.5 * inside.length:
+            return True
+    return False
 
 
 def _belongs(one: Scored, seed: Scored, span: Span, gap: float) -> bool:
