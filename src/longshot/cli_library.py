@@ -144,6 +144,7 @@ def _add(
                 ends[added.state] += 1
             kinds[added.what if added.state is State.DONE else "problem"] += 1
     _send(library)
+    _say_notes(fill)
     if not quiet:
         said = ", ".join(f"{count} {what}" for what, count in kinds.items() if what != "problem")
         complain(f"{said or 'nothing was added'}; the library is {library or shelf.folder}")
@@ -198,6 +199,8 @@ def _index(
         done = bring_up_to_date(shelf, rebuild=rebuild, fill=fill, progress=meter)
     for problem in done.problems:
         complain(problem)
+    _say_notes(fill)
+    _send(library)
     if how.json:
         emit_json({"videos": done.videos, "rows": done.rows, "problems": list(done.problems)})
     elif not quiet:
@@ -385,6 +388,12 @@ def _view(
         str, typer.Option(metavar="ADDRESS", help="Where to listen; any other address than this one needs a token.")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(metavar="N", min=0, max=65535, help="0 takes a free one.")] = 8765,
+    token: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WORD", help="What who looks on must know; made anew when listening elsewhere.", show_default=False
+        ),
+    ] = None,
     upload: Annotated[bool, typer.Option("--upload", help="Take new videos from the page.")] = False,
     open_page: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in the browser.")] = True,
     quiet: Quiet = False,
@@ -397,6 +406,7 @@ def _view(
         video=video,
         host=host,
         port=port,
+        token=token,
         upload=upload,
         open_browser=open_page,
         ready=lambda address: emit(f"{address}\n"),
@@ -590,6 +600,12 @@ def _fill(library: Library, text: str, frames: str | None, device: str, remote_c
     if fill.reason and text == "auto" and not quiet:
         complain(fill.reason)
     return fill
+
+
+def _say_notes(fill: Fill) -> None:
+    """What could not be looked at, a line each."""
+    for note in dict.fromkeys(fill.notes):
+        complain(note)
 
 
 def _counts(levels: Mapping[str, int]) -> str:
