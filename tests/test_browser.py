@@ -571,6 +571,22 @@ def test_the_same_in_a_file(driver: Any, library: tuple[Path, dict[str, str]]) -
 # --- from a disk
 
 
+def test_a_very_long_list_is_made_as_it_is_read(driver: Any, tmp_path: Path) -> None:
+    said = tuple(Caption(Span(k, k + 1.0), f"line {k}") for k in range(15000))
+    path = tmp_path / "long.html"
+    path.write_text(export([Track("long", "speech", SOURCE, said, "long.mp4", 15000.0)], "html"), encoding="utf-8")
+    visit(driver, path.as_uri())
+    assert len(all_of(driver, ".row")) < 1000
+    type_in(driver, "#find-words", "14321")
+    until(driver, lambda: one(driver, "#now").text == "3:58:41.0", "the moment")
+    one(driver, "#to-list").click()
+    inside = """const box = document.getElementById('list').getBoundingClientRect();
+        const at = document.querySelector('.row.here')?.getBoundingClientRect();
+        return Boolean(at) && at.top >= box.top && at.bottom <= box.bottom"""
+    until(driver, lambda: js(driver, inside), "the line in view")
+    assert one(driver, ".row.here").text.endswith("line 14321") and len(all_of(driver, ".row")) < 2000
+
+
 def test_the_file_needs_nothing_but_its_video(driver: Any, page: Path) -> None:
     visit(driver, f"{page.as_uri()}#t=3.5")
     loaded(driver)

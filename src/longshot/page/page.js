@@ -914,6 +914,7 @@
   const list = $("list");
   const hidden = new Set();
   const block = 40;
+  const most = 10000;
 
   // A level nobody wrote a word for, and shots where clips tell the same, begin hidden.
   function openList() {
@@ -955,35 +956,42 @@
     rows.sort((a, b) => a.caption[0] - b.caption[0] || a.depth - b.depth || a.place - b.place);
     shown.rows = rows;
     shown.byId = new Map(rows.map((row) => [`${row.one.level} ${row.place}`, row]));
-    shown.built = 0;
     shown.current = [];
     list.replaceChildren();
     list.scrollTop = 0;
     if (!rows.length) list.append(make("p", { class: "empty" }, shown.levels.length ? "Choose a level above." : "No captions yet."));
-    build(block * 3);
+    seen.disconnect();
+    for (let from = 0; from < rows.length; from += block) {
+      const group = make("ol", { class: "block" });
+      group.rows = rows.slice(from, from + block);
+      for (const row of group.rows) row.group = group;
+      list.append(group);
+      if (from < 3 * block) build(group); else seen.observe(group);
+    }
     buildOn();
     markRows(now(), true);
   }
 
-  function build(until) {
-    while (shown.built < Math.min(until, shown.rows.length)) {
-      const group = make("ol", { class: "block" });
-      const next = shown.rows.slice(shown.built, shown.built + block);
-      group.append(...next.map(rowNode));
-      list.append(group);
-      shown.built += next.length;
-    }
+  // Lines are made when they come near, and up to some thousands all of them, so that the browser's own search finds them.
+  const seen = new IntersectionObserver((entries) => {
+    for (const entry of entries) if (entry.isIntersecting) build(entry.target);
+  }, { rootMargin: "1500px" });
+
+  function build(group) {
+    if (group.firstChild || !shown) return;
+    group.append(...group.rows.map(rowNode));
+    seen.unobserve(group);
   }
 
-  // The rest of a long list is made in slices, so that the page answers meanwhile.
+  // In slices, so that the page answers meanwhile.
   function buildOn() {
-    const own = shown;
-    const rows = shown.rows;
+    const { rows } = shown;
+    const groups = rows.length > most ? [] : [...list.querySelectorAll(".block")];
     const slice = () => {
-      if (own !== shown || rows !== shown.rows) return;
+      if (!shown || rows !== shown.rows) return;
       const began = performance.now();
-      while (shown.built < rows.length && performance.now() - began < 8) build(shown.built + block);
-      if (shown.built < rows.length) setTimeout(slice, 0);
+      while (groups.length && performance.now() - began < 8) build(groups.shift());
+      if (groups.length) setTimeout(slice, 0);
       else performance.mark("longshot-list");
     };
     setTimeout(slice, 0);
@@ -1004,7 +1012,7 @@
   }
 
   function nodeOf(row) {
-    if (!row.node) build(shown.rows.indexOf(row) + 1);
+    if (!row.node) build(row.group);
     return row.node;
   }
 
@@ -1241,7 +1249,7 @@
     const terms = termsOf(query);
     if (!terms.length) return [];
     shown.index = shown.index || shown.levels.flatMap((one) => one.captions.map((caption) => (
-      { caption, one, words: wordsIn(caption[2]) })));
+      { caption, one, words: wordsIn(caption[2] || caption[3] || "") })));
     const counts = terms.map(() => 0);
     const found = [];
     for (const entry of shown.index) {
@@ -1264,7 +1272,8 @@
   function together(scored) {
     const hits = [];
     for (const { caption, one, ranges, score } of scored) {
-      const [start, end, text, , id] = caption;
+      const [start, end, , , id] = caption;
+      const text = caption[2] || caption[3];
       const evidence = { level: one.level, start, end, text, id, matched: units(text, ranges.flat()) };
       const around = hits.find((hit) => start <= hit.start && hit.end <= end && hit.evidence.every((other) => other.level !== one.level));
       if (around) around.evidence.push(evidence);
