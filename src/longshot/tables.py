@@ -14,6 +14,7 @@ so a kill in between leaves a video that is not in yet.
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 import os
@@ -24,7 +25,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,8 +53,7 @@ class IndexDamaged(LongshotError):
     """The index cannot be read, or was written by another version; the tracks are not touched by that."""
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One caption of one level in the index.
 
     id: its name in the video, "clip-0003". source: who made the track, in words. score: BM25 of words, or the cosine of
@@ -320,7 +320,8 @@ class Index:
         where = Filter(levels=levels, videos=(video,)).sql()
         with _said(self.place):
             rows = self._captions.search().where(where).select(list(_FIELDS)).limit(None).to_arrow()
-        return sorted(_entries(rows, np.zeros(len(rows))), key=lambda entry: (entry.span, entry.level, entry.id))
+            rows = rows.sort_by([(name, "ascending") for name in ("start", "stop", "level", "id")])
+        return _entries(rows, np.zeros(len(rows)))
 
     def put_looks(self, video: str, times: Sequence[float], rows: NDArray[np.float32]) -> None:
         """Keep fingerprints of a video's frames, in place of those that were there. rows: unit, (N, D)."""
@@ -560,10 +561,19 @@ def _ranked(rows: Any, scores: NDArray[np.float64]) -> list[Entry]:
 
 def _entries(rows: Any, scores: NDArray[np.float64]) -> list[Entry]:
     columns = [rows.column(name).to_pylist() for name in _FIELDS]
-    return [
-        Entry(id, video, level, Span(start, stop), text if written is None else written, source, score)
-        for id, video, level, start, stop, text, written, source, score in zip(*columns, scores.tolist(), strict=True)
-    ]
+    # Looking for rubbish among the new objects takes as long as making them, and there is none.
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        return [
+            Entry(id, video, level, Span(start, stop), text if written is None else written, source, score)
+            for id, video, level, start, stop, text, written, source, score in zip(
+                *columns, scores.tolist(), strict=True
+            )
+        ]
+    finally:
+        if collects:
+            gc.enable()
 
 
 def _among(column: str, values: Sequence[str]) -> str:
