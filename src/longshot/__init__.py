@@ -5,6 +5,7 @@
     video = longshot.open_video("talk.mp4")
     shots = longshot.segment("talk.mp4")
     tracks = longshot.recap("talk.mp4")
+    found = longshot.find("talk.mp4", "the two questions at the end")
 
 Names load on first use, so importing this costs nothing.
 """
@@ -22,8 +23,10 @@ _HOMES = {
     "Caption": "longshot.timeline",
     "Captioner": "longshot.own_models",
     "ClipRules": "longshot.clips",
+    "Found": "longshot.searching.moments",
     "Frames": "longshot.contracts",
     "Hit": "longshot.timeline",
+    "Index": "longshot.tables",
     "Library": "longshot.library",
     "Loading": "longshot.contracts",
     "LongshotError": "longshot.errors",
@@ -34,10 +37,12 @@ _HOMES = {
     "Vectors": "longshot.vectors",
     "Video": "longshot.video",
     "VideoEncoder": "longshot.own_models",
+    "add": "longshot.searching.add",
     "cut": "longshot.captioning.cut",
     "describe": "longshot.captioning.describe",
     "embed": "longshot.searching.embed",
     "export": "longshot.captioning.export",
+    "find": "longshot.searching.find",
     "merge": "longshot.captioning.merge",
     "open_chat_model": "longshot.models",
     "open_encoder": "longshot.models",
@@ -46,6 +51,7 @@ _HOMES = {
     "read_subtitles": "longshot.library",
     "read_track": "longshot.library",
     "recap": "longshot.captioning.recap",
+    "search": "longshot.searching.search",
     "segment": "longshot.captioning.segment",
     "transcribe": "longshot.captioning.transcribe",
     "write_track": "longshot.library",
@@ -77,7 +83,12 @@ if TYPE_CHECKING:
     from longshot.own_models import Captioner as Captioner
     from longshot.own_models import VideoEncoder as VideoEncoder
     from longshot.sampling import Sampler as Sampler
+    from longshot.searching.add import add as add
     from longshot.searching.embed import embed as embed
+    from longshot.searching.find import find as find
+    from longshot.searching.moments import Found as Found
+    from longshot.searching.search import search as search
+    from longshot.tables import Index as Index
     from longshot.timeline import Caption as Caption
     from longshot.timeline import Hit as Hit
     from longshot.timeline import Source as Source
