@@ -409,6 +409,22 @@ def test_a_full_disk_is_told_and_loses_nothing(tmp_path: Path) -> None:
     assert not done.stderr
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount a disk that is read-only")
+def test_a_read_only_library_is_searched_and_says_that_it_cannot_be_written(tmp_path: Path) -> None:
+    if subprocess.run(["mount", "-t", "tmpfs", "tmpfs", str(tmp_path)], capture_output=True).returncode:
+        pytest.skip("no disk can be mounted here")
+    try:
+        put(Index.open(tmp_path, create=True), "talk", TALK)
+        subprocess.run(["mount", "-o", "remount,ro", str(tmp_path)], check=True)
+        index = Index.open(tmp_path, create=True)
+        assert len(index.words("telescope")) == 2
+        for write in (lambda: put(index, "x", ["y"]), index.finish, lambda: index.add_column(MINI, "text", 4)):
+            with pytest.raises(LongshotError, match="the disk is read-only"):
+                write()
+    finally:
+        subprocess.run(["umount", "-l", str(tmp_path)], check=True)
+
+
 TROUBLES = [
     ("No space left on device (os error 28)", LongshotError, "the disk is full"),
     ("Permission denied (os error 13)", LongshotError, "permission denied"),
