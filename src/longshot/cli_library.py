@@ -253,7 +253,7 @@ def _search(
         list[str] | None,
         typer.Option("--video", metavar="VIDEO", help="Only in this: an id, name or pattern.", show_default=False),
     ] = None,
-    after: Annotated[str | None, typer.Option(metavar="TIME", help="Only what ends after this: 95 or 1:35.")] = None,
+    after: Annotated[str | None, typer.Option(metavar="TIME", help="Only what begins after this: 95 or 1:35.")] = None,
     before: Annotated[str | None, typer.Option(metavar="TIME", help="Only what begins before this.")] = None,
     longer_than: Annotated[str | None, typer.Option(metavar="TIME", help="Only captions that are longer.")] = None,
     shorter_than: Annotated[str | None, typer.Option(metavar="TIME", help="Only captions that are shorter.")] = None,
