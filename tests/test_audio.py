@@ -200,7 +200,9 @@ def noise(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Samples]:
     return path, np.concatenate([sound.samples for sound in heard(path)])
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(st.integers(0, 31000), st.integers(0, 36000), st.integers(700, 40000))
 def test_a_stretch_is_the_slice_of_the_whole(noise: tuple[Path, Samples], start: int, length: int, block: int) -> None:
     path, whole = noise

@@ -171,7 +171,9 @@ def test_pixel_shape_widens_the_picture(tmp_path):
     assert video.frames([0], width=100, height=10).pixels.shape == (1, 10, 100, 3)
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(gaps=st.lists(st.integers(1, 30), min_size=1, max_size=40), gop=st.integers(1, 20), depth=st.integers(0, 4))
 @example(gaps=[1, 1, 30, 30, 1], gop=1, depth=0)
 def test_any_rhythm_reads_back(tmp_path, gaps, gop, depth):

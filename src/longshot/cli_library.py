@@ -55,7 +55,6 @@ if TYPE_CHECKING:
     from longshot.searching.add import Added
     from longshot.searching.fill import Fill
     from longshot.searching.moments import Found
-    from longshot.stores import Store
 
 app = typer.Typer()
 
@@ -143,7 +142,6 @@ def _add(
             if added.path:
                 ends[added.state] += 1
             kinds[added.what if added.state is State.DONE else "problem"] += 1
-    _send(library)
     _say_notes(fill)
     if not quiet:
         said = ", ".join(f"{count} {what}" for what, count in kinds.items() if what != "problem")
@@ -200,7 +198,7 @@ def _index(
     for problem in done.problems:
         complain(problem)
     _say_notes(fill)
-    _send(library)
+    shelf.push()
     if how.json:
         emit_json({"videos": done.videos, "rows": done.rows, "problems": list(done.problems)})
     elif not quiet:
@@ -231,7 +229,6 @@ def _remove(
             emit(f"removed {plain(record.name)} ({record.id}){kept}; the video file is untouched\n")
         if removed.note:
             complain(removed.note)
-    _send(library)
     return OK
 
 
@@ -551,36 +548,17 @@ def _verify(
 
 
 def _open(place: str | None, *, create: bool = False) -> Library:
-    """The library at a place; of one in an object store the working copy, which is brought up to date first."""
+    """The library at a place; of one in an object store the working copy, its index brought up to date."""
     from longshot.library import Library
 
-    store = _store(place)
-    if store is None:
-        return Library.open(place, create=create)
-    changed = store.pull()
-    library = Library.open(store.folder, create=create)
-    if changed:
+    library = Library.open(place, create=create)
+    if library.behind:
         from longshot.searching.fill import Fill
         from longshot.searching.index import index
 
         for problem in index(library, fill=Fill(library.folder)).problems:
             complain(problem)
     return library
-
-
-def _send(place: str | None) -> None:
-    """Send what is new in the working copy to the object store that it is a copy of."""
-    store = _store(place)
-    if store is not None:
-        store.push()
-
-
-def _store(place: str | None) -> Store | None:
-    from longshot.library import PLACE_VARIABLE
-    from longshot.stores import Store, is_address
-
-    place = place or os.environ.get(PLACE_VARIABLE, "")
-    return Store.open(place, copies=cache_folder() / "libraries") if is_address(place) else None
 
 
 def _known(place: str | None) -> Library | None:

@@ -266,6 +266,7 @@ class Library:
 
     def __init__(self, folder: str | os.PathLike[str], *, store: Store | None = None) -> None:
         self.folder = Path(folder)
+        self.behind = False
         self._store = store
 
     @classmethod
@@ -273,9 +274,9 @@ class Library:
         """The library at a place; without one, at LONGSHOT_LIBRARY, or where this user's data lies.
 
         Of a library in an object store ("s3://bucket/videos") it is the working copy, after what changed there has
-        come here; its index must then be brought up to date. create: it need not be there yet; nothing is made before
-        something is saved. Raises UsageError where there is none, and for a file; LongshotError for a store that does
-        not answer.
+        come here; `behind` says whether anything did, and then its index must be brought up to date. create: it need
+        not be there yet; nothing is made before something is saved. Raises UsageError where there is none, and for a
+        file; LongshotError for a store that does not answer.
         """
         said = os.fspath(place or os.environ.get(PLACE_VARIABLE) or default_place())
         if said.startswith("file://"):
@@ -295,12 +296,14 @@ class Library:
     @classmethod
     def _in_store(cls, address: str, create: bool) -> Library:
         store = Store.open(address, copies=_cache() / "libraries")
-        store.pull()
+        changed = store.pull()
         if not create and not (store.folder / "tracks").is_dir():
             raise UsageError(
                 f"there is no library at {address}: make it with `longshot add VIDEO... --library {address}`"
             )
-        return cls(store.folder, store=store)
+        library = cls(store.folder, store=store)
+        library.behind = changed
+        return library
 
     def push(self, *parts: str) -> None:
         """Send what changed here to the store that this is the working copy of, if it is one.
