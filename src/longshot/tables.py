@@ -356,6 +356,7 @@ class Index:
             if not self._open_looks():
                 return []
             query = self._looks.search(np.asarray(row, np.float32), vector_column_name="look")
+            query = query.distance_type("cosine").select(["video", "second", "_distance"]).limit(limit)
             if condition := _looks_sql(where):
                 query = query.where(condition, prefilter=True)
             query = _approximate(query, limit, bool(condition))
