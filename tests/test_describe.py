@@ -271,3 +271,21 @@ def test_a_list_of_pictures(tmp_path: Path) -> None:
     assert watched.end == pytest.approx(3.0)
     assert watched.shots is not None
     assert len(watched.shots) == 3
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "within", "shown"),
+    [
+        (59.74, 80.0, 0.25, (False, True)),  # a slide of the second clip, read a little before the cut
+        (40.0, 60.2, 0.25, (True, False)),  # one of the first, held a little too long
+        (59.74, 80.0, 0.0, (True, True)),  # times that are exact, as those of a subtitle are
+        (50.0, 70.0, 0.25, (True, True)),  # over the cut
+        (59.9, 60.3, 0.25, (False, True)),  # shorter than it is sure of: where its middle is
+        (59.6, 60.2, 0.5, (True, False)),
+    ],
+)
+def test_a_text_is_in_the_clip_in_which_it_is_surely_shown(
+    start: float, end: float, within: float, shown: tuple[bool, bool]
+) -> None:
+    text = Caption(Span(start, end), "words", None, {"start_within": within, "end_within": within})
+    assert tuple(describing._is_shown(text, Span(a, a + 60)) for a in (0.0, 60.0)) == shown

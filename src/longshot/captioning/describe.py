@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 
     from longshot.asking import Desk
 
+_FRAME = 0.05  # seconds; what is left of a frame at each end of a text that was read
 _KEPT_BYTES = 128 << 20  # pictures that are held for a describer that looks at them
 
 
@@ -106,7 +107,9 @@ class Watched:
             frames=self.pictures.within(span, self.video) if self.pictures else None,
             look=self._look(span),
             speech=self.speech.overlapping(span) if self.speech else (),
-            screen_text=self.screen.overlapping(span) if self.screen else (),
+            screen_text=tuple(text for text in self.screen.overlapping(span) if _is_shown(text, span))
+            if self.screen
+            else (),
             finer=tuple(finer),
         )
 
@@ -120,6 +123,17 @@ class Watched:
     def track(self, level: str, source: Source, captions: Sequence[Caption]) -> Track:
         """A track of this video."""
         return Track(self.video.id, level, source, tuple(captions), self.video.name, self.end)
+
+
+def _is_shown(text: Caption, span: Span) -> bool:
+    """Whether a text on screen is surely seen in a span: a slide that begins with the next shot may seem to begin a
+    little before it, by as much as its times are unsure.
+    """
+    within = (float(text.details.get(f"{side}_within", 0.0)) for side in ("start", "end"))
+    early, late = (unsure + _FRAME if unsure else 0.0 for unsure in within)
+    if text.span.length <= early + late:
+        return text.span.middle in span or text.span.overlap(span) > text.span.length / 2
+    return Span(text.span.start + early, text.span.end - late).overlap(span) > 0
 
 
 def describe(
