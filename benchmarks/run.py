@@ -3,7 +3,8 @@
     python benchmarks/run.py benchmarks/data --rounds 3 [--long] [--torchcodec /path/to/its/python]
 
 Takes about half an hour on 2 cores, most of it for making the videos the first time; `--long` adds the 3-hour recap,
-`--models` what asks models and what measures them (another quarter of an hour). Accuracy of shots has its own programs
+`--models` what asks models and what measures them (another quarter of an hour), `--library` what searches and shows a
+library (half an hour; needs the extra `bench`, and chromium for the page). Accuracy of shots has its own programs
 (shots_truth.py, shots_accuracy.py; see docs/shots.md).
 """
 
@@ -24,6 +25,15 @@ _MODELS = (
     ["retrieval_scores.py", "--rounds", "1"],
 )
 
+_LIBRARY = (
+    ["library.py", "--rows", "1000000", "--faiss", "ivf"],
+    ["library.py", "--rows", "100000"],
+    ["retrieval.py", "--half", "test", "--drawn"],
+    ["finding.py", "quality", "--half", "test"],
+    ["finding.py", "speed"],
+    ["page.py"],
+)
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
@@ -31,6 +41,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--long", action="store_true")
     parser.add_argument("--models", action="store_true")
+    parser.add_argument("--library", action="store_true")
     parser.add_argument("--torchcodec")
     chosen = parser.parse_args()
     slow, quick = chosen.folder / "1080p-gop250.mp4", chosen.folder / "1080p-gop30.mp4"
@@ -45,6 +56,7 @@ def main() -> None:
         ["lovr.py", str(slow), *rounds],
         ["memory.py", *lengths],
         *(_MODELS if chosen.models else []),
+        *(_LIBRARY if chosen.library else []),
     ):
         print(f"\n## {' '.join(program)}\n", flush=True)
         subprocess.run([sys.executable, str(HERE / program[0]), *program[1:]], check=True)
