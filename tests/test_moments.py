@@ -170,3 +170,13 @@ def test_moments_are_honest_whatever_comes_in(some: list[Scored], random: object
     shuffled = list(some)
     random.shuffle(shuffled)  # type: ignore[attr-defined]
     assert moments(shuffled) == hits
+
+
+def test_a_clip_that_quotes_a_title_in_its_last_second_does_not_stretch_the_moment() -> None:
+    title = scored(0.9, 60.0, 68.0, level="screen", text="THE TELESCOPE\nGROUND BY HAND")
+    before = scored(
+        0.8, 43.0, 61.0, level="clip", text="It gets darker. Text on screen: “THE TELESCOPE GROUND BY HAND”."
+    )
+    other = scored(0.8, 43.0, 61.0, level="clip", text="A telescope stands in the grass.")
+    assert spans(moments([title, before])) == [(60.0, 68.0)]
+    assert spans(moments([title, other])) == [(43.0, 68.0)]

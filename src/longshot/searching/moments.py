@@ -127,7 +127,7 @@ def _is_told_inside(one: Scored, found: Sequence[Scored]) -> bool:
     """Whether finer captions inside this one's stretch match about as well.
 
     Speech and screen text are what others quote: they stand for a clip that they share time with, however long they
-    are, and no clip stands for them.
+    are, and no clip stands for them. A clip that quotes a title in its last second is not about it from its first.
     """
     span = one.entry.span
     quoted = one.entry.level in LEAVES
@@ -137,11 +137,16 @@ def _is_told_inside(one: Scored, found: Sequence[Scored]) -> bool:
         quotable = other.entry.level in LEAVES
         inside = other.entry.span
         shared = inside.overlap(span)
-        if quotable and not quoted and shared >= 0.5 * _shorter(inside, span) > 0:
+        told = shared >= 0.5 * _shorter(inside, span) or _plain(other.entry.text) in _plain(one.entry.text)
+        if quotable and not quoted and shared > 0 and told:
             return True
         if (quotable or not quoted) and inside.length < 0.95 * span.length and shared >= 0.5 * inside.length:
             return True
     return False
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.casefold().split()).rstrip(".!?… ")
 
 
 def _belongs(one: Scored, seed: Scored, span: Span, gap: float) -> bool:
