@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import gc
 import hashlib
+import inspect
 import json
 import os
 import re
@@ -146,12 +147,14 @@ class Index:
         if not create and "://" not in address and not Path(address).is_dir():
             raise NoIndex(_absent(place))
         with _said(place):
-            database = lancedb().connect(address)
-            if "videos" not in database.list_tables().tables:
+            database = _connect(address)
+            videos = _open_table(database, "videos")
+            if videos is None:
                 if not create:
                     raise NoIndex(_absent(place))
                 _create(database)
-            captions, videos = database.open_table("captions"), database.open_table("videos")
+                videos = _open_table(database, "videos")
+            captions = _Waited(database.open_table("captions"))
             _check_version(captions, place)
             _check_version(videos, place)
         return cls(place, database, captions, videos)
@@ -168,7 +171,7 @@ class Index:
     def columns(self) -> dict[str, Source]:
         """The columns of vectors, and who made what stands in each."""
         with _said(self.place):
-            fields = self._captions.schema
+            fields = self._captions.schema()
         return {field.name: _source_of(field.metadata) for field in fields if b"longshot" in (field.metadata or {})}
 
     def add_column(self, source: Source, kind: str, dimension: int) -> str:
@@ -177,12 +180,12 @@ class Index:
             raise UsageError(f"kind {kind!r}: vectors are of 'text' or of 'frames'")
         name = _column_name(source, kind)
         with _said(self.place):
-            if name not in self._captions.schema.names:
+            if name not in self._captions.schema().names:
                 arrow = _arrow()
                 kept = {"longshot": json.dumps(asdict(source), sort_keys=True, default=dict)}
                 row = arrow.list_(arrow.float32(), dimension)
                 self._captions.add_columns(arrow.field(name, row, nullable=True, metadata=kept))
-            found = self._captions.schema.field(name).type.list_size
+            found = self._captions.schema().field(name).type.list_size
         if found != dimension:
             raise UsageError(f"column {name} holds vectors of {found} numbers, got {dimension}")
         return name
@@ -206,7 +209,7 @@ class Index:
     def levels(self) -> dict[str, int]:
         """How many captions there are of each level."""
         with _said(self.place):
-            rows = self._captions.search().select(["level"]).limit(None).to_arrow()
+            rows = _rows_of(self._captions.query().select(["level"]))
             counts = rows.column("level").value_counts().to_pylist()
         return {row["values"]: row["counts"] for row in sorted(counts, key=lambda row: str(row["values"]))}
 
@@ -242,14 +245,14 @@ class Index:
             # Rows without a line in `videos` are those of a writer that was killed.
             if self._captions.count_rows(_among("video", ids)):
                 self._captions.delete(_among("video", ids))
-            table = _table(arrow, self._captions.schema, batch, rows)
+            table = _table(arrow, self._captions.schema(), batch, rows)
             if len(table):
                 self._captions.add(table)
             if looks := {putting.record.id: putting.looks for putting in batch if putting.looks is not None}:
                 self._put_looks(looks)
             lines = [_indexed(putting, len(own)) for putting, own in zip(batch, rows, strict=True)]
             said = [{**asdict(line), "columns": " ".join(line.columns)} for line in lines]
-            self._videos.add(arrow.Table.from_pylist(said, schema=self._videos.schema))
+            self._videos.add(arrow.Table.from_pylist(said, schema=self._videos.schema()))
         if self._known is not None:
             self._known.update({line.video: line for line in lines})
         return len(table)
@@ -305,21 +308,21 @@ class Index:
     ) -> list[Entry]:
         """Captions whose vector in `column` is nearest to this one by cosine, the nearest first."""
         with _said(self.place):
-            if column not in self._captions.schema.names:
+            if column not in self._captions.schema().names:
                 raise UsageError(f"column {column!r}: the index has {', '.join(self.columns) or 'no vectors'}")
-            query = self._captions.search(np.asarray(vector, np.float32), vector_column_name=column)
+            query = self._captions.query().nearest_to(np.asarray(vector, np.float32)).column(column)
             query = query.distance_type("cosine").select([*_FIELDS, "_distance"]).limit(limit)
             if condition := where.sql():
-                query = query.where(condition, prefilter=True)
+                query = query.where(condition)
             query = query.bypass_vector_index() if where.videos else _approximate(query, limit, bool(condition))
-            rows = query.to_arrow()
+            rows = _rows_of(query)
         return _ranked(rows, 1.0 - np.asarray(rows.column("_distance"), np.float64))
 
     def entries(self, video: str, levels: Sequence[str] = ()) -> list[Entry]:
         """The captions of one video in order of time."""
         where = Filter(levels=levels, videos=(video,)).sql()
         with _said(self.place):
-            rows = self._captions.search().where(where).select(list(_FIELDS)).limit(None).to_arrow()
+            rows = _rows_of(self._captions.query().where(where).select(list(_FIELDS)))
             rows = rows.sort_by([(name, "ascending") for name in ("start", "stop", "level", "id")])
         return _entries(rows, np.zeros(len(rows)))
 
@@ -332,12 +335,12 @@ class Index:
         arrow = _arrow()
         width = next(iter(looks.values()))[1].shape[1]
         kind = arrow.list_(arrow.float32(), width)
-        if self._open_looks() and self._looks.schema.field("look").type != kind:
+        if self._open_looks() and self._looks.schema().field("look").type != kind:
             self._database.drop_table("looks")
             self._looks = None
         if self._looks is None:
             fields = [("video", arrow.string()), ("second", arrow.float64()), ("look", kind)]
-            self._looks = self._database.create_table("looks", schema=arrow.schema(fields))
+            self._looks = _Waited(self._database.create_table("looks", schema=arrow.schema(fields)))
         elif self._looks.count_rows(_among("video", list(looks))):
             self._looks.delete(_among("video", list(looks)))
         flat = np.concatenate([np.ascontiguousarray(rows, np.float32).reshape(-1) for _, rows in looks.values()])
@@ -355,25 +358,25 @@ class Index:
         with _said(self.place):
             if not self._open_looks():
                 return []
-            query = self._looks.search(np.asarray(row, np.float32), vector_column_name="look")
+            query = self._looks.query().nearest_to(np.asarray(row, np.float32)).column("look")
             query = query.distance_type("cosine").select(["video", "second", "_distance"]).limit(limit)
             if condition := _looks_sql(where):
-                query = query.where(condition, prefilter=True)
+                query = query.where(condition)
             query = _approximate(query, limit, bool(condition))
-            found = query.to_arrow().to_pylist()
+            found = _rows_of(query).to_pylist()
         return [(one["video"], one["second"], 1.0 - one["_distance"]) for one in found]
 
     def _open_looks(self) -> bool:
-        if self._looks is None and "looks" in self._database.list_tables().tables:
-            self._looks = self._database.open_table("looks")
+        if self._looks is None:
+            self._looks = _open_table(self._database, "looks")
         return self._looks is not None
 
     def _matching(self, query: Any, where: Filter, limit: int) -> list[Entry]:
         with _said(self.place):
-            search = self._captions.search(query, query_type="fts").select([*_FIELDS, "_score"]).limit(limit)
+            search = self._captions.query().nearest_to_text(query).select([*_FIELDS, "_score"]).limit(limit)
             if condition := where.sql():
-                search = search.where(condition, prefilter=True)
-            rows = search.to_arrow()
+                search = search.where(condition)
+            rows = _rows_of(search)
         return _ranked(rows, np.asarray(rows.column("_score"), np.float64))
 
 
@@ -386,7 +389,7 @@ def made_anew(place: str | os.PathLike[str]) -> Iterator[Index]:
     address = _address(place)
     if "://" in address:
         with _said(str(place)):
-            database = lancedb().connect(address)
+            database = _connect(address)
             for name in sorted(database.list_tables().tables, reverse=True):  # `videos` first: it makes an index whole
                 database.drop_table(name)
             _create(database)
@@ -425,12 +428,60 @@ def _address(place: str | os.PathLike[str]) -> str:
 
 def _approximate(query: Any, limit: int, filtered: bool) -> Any:
     # Behind a narrow filter the nearest may lie anywhere, so all clusters may be looked into, three times as slowly.
-    query = query.minimum_nprobes(_PROBES).maximum_nprobes(0 if filtered else _PROBES)
+    query = query.nprobes(_PROBES)
+    if filtered:
+        query = query.maximum_nprobes(0)
     return query.refine_factor(max(2, -(-_CANDIDATES // max(limit, 1))))
 
 
 def _absent(place: object) -> str:
     return f"{place}: there is no index; make it with `longshot index --rebuild --library {place}`"
+
+
+class _Waited:
+    """A table or database of the engine, whose methods are awaited: its own plain ones take longer, by half a second
+    in a fresh process and by milliseconds for every query, over classes that nothing here needs.
+    """
+
+    def __init__(self, engine: Any) -> None:
+        self._engine = engine
+
+    def __getattr__(self, name: str) -> Any:
+        def call(*args: Any, **named: Any) -> Any:
+            made = method(*args, **named)
+            return _wait(made) if inspect.isawaitable(made) else made
+
+        method = getattr(self._engine, name)
+        return call
+
+
+def _connect(address: str) -> _Waited:
+    engine = lancedb()
+    # The engine makes no folders on the way to its own.
+    if "://" not in address:
+        Path(address).mkdir(parents=True, exist_ok=True)
+    return _Waited(_wait(engine.connect_async(address)))
+
+
+def _open_table(database: _Waited, name: str) -> _Waited | None:
+    """None when there is none. To ask for the names first would take half a second."""
+    try:
+        return _Waited(database.open_table(name))
+    except ValueError:
+        if name in database.list_tables().tables:
+            raise
+        return None
+
+
+def _rows_of(query: Any) -> Any:
+    """What a query finds, as an Arrow table."""
+    return _wait(query.to_arrow())
+
+
+def _wait(coroutine: Any) -> Any:
+    from lancedb.background_loop import LOOP
+
+    return LOOP.run(coroutine)
 
 
 def _create(database: Any) -> None:
@@ -440,7 +491,7 @@ def _create(database: Any) -> None:
     words, numbers = arrow.string(), arrow.float64()
     kinds = {name: numbers if name in ("start", "stop") else words for name in _FIELDS}
     schema = arrow.schema(list(kinds.items()), metadata={"longshot": str(VERSION)})
-    captions = database.create_table("captions", schema=schema, mode="overwrite")
+    captions = _Waited(database.create_table("captions", schema=schema, mode="overwrite"))
     captions.create_index("text", config=FTS(with_position=True, **ANALYSIS))
     lines = {**dict.fromkeys(("video", "digest", "name", "path", "columns"), words), "rows": arrow.int64()}
     lines["duration"] = numbers
@@ -449,7 +500,7 @@ def _create(database: Any) -> None:
 
 
 def _check_version(table: Any, place: object) -> None:
-    version = (table.schema.metadata or {}).get(b"longshot", b"?").decode("utf-8", "replace")
+    version = (table.schema().metadata or {}).get(b"longshot", b"?").decode("utf-8", "replace")
     if version != str(VERSION):
         raise IndexDamaged(
             f"{place}: its index has format {version}, and this longshot reads {VERSION}; make it again with "
@@ -485,7 +536,7 @@ def _train(table: Any, columns: Iterable[str]) -> None:
         filled = table.count_rows(f"{column} IS NOT NULL")
         if filled < _MANY:
             continue
-        width = table.schema.field(column).type.list_size
+        width = table.schema().field(column).type.list_size
         # A bit for each number says enough of long vectors, whose nearest are then compared exactly.
         kind = IvfRq if width >= _LONG and width % 8 == 0 else IvfFlat
         clusters = kind(distance_type="cosine", num_partitions=round(filled**0.5), sample_rate=64, max_iterations=15)
