@@ -191,3 +191,11 @@ def test_a_kill_at_any_moment_leaves_what_the_next_run_completes(tmp_path: Path,
         expected = [caption.text for record in library.videos() for caption in library.tracks(record.id)[0]]
         assert [entry.text for entry in entries] == expected
         assert len(opened.words("telescope", limit=10_000)) == whole
+
+
+def test_shots_that_nobody_described_are_not_found_by_their_number(library: Library) -> None:
+    save(library, "aa", "Shot 1", "A red shot of 2", "Shot 3", level="shot")
+    save(library, "bb", "Shot 1", level="screen")  # this one stands in the picture
+    index(library)
+    assert sorted(found(library, "shot")) == [("aa", "A red shot of 2"), ("bb", "Shot 1")]
+    assert [entry.text for entry in Index.open(library.folder).entries("aa", ["shot"])] == ["", "A red shot of 2", ""]

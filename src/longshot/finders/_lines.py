@@ -26,7 +26,9 @@ def lines_of(told: Told) -> list[Line]:
     by_level = {
         track.level: [Line(track.id_of(i), track.level, c) for i, c in enumerate(track)] for track in told.tracks
     }
-    saying = {level: [line for line in some if _says(line)] for level, some in by_level.items()}
+    saying = {
+        level: [line for line in some if not is_bare(level, line.caption.text)] for level, some in by_level.items()
+    }
     fine = [line for level, some in saying.items() if level not in _COARSE for line in some]
     described = any(line.level not in KINDS for line in fine)
     coarse: Iterable[Line] = ()
@@ -35,10 +37,10 @@ def lines_of(told: Told) -> list[Line]:
     return sorted([*fine, *coarse], key=lambda line: (line.caption.span, line.level, line.id))
 
 
-def _says(line: Line) -> bool:
-    """Whether a caption is more than a number such as "Shot 3"."""
-    words = line.caption.text.casefold().split()
-    return bool(words) and not (len(words) == 2 and words[0] == line.level and words[1].isdigit())
+def is_bare(level: str, text: str) -> bool:
+    """Whether a caption says nothing: it is empty, or its number alone, "Shot 3", which nobody described."""
+    words = text.split()
+    return not words or (len(words) == 2 and words[0].casefold() == level and words[1].isdecimal())
 
 
 def numbered(number: int, line: Line) -> str:

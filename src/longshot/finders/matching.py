@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from longshot.contracts import Progress, Told
+from longshot.finders._lines import is_bare
 from longshot.finders._wanted import QUESTION, Wanted, read
 from longshot.terms import matched, phrase_at, terms
 from longshot.timeline import Caption, Hit, Source, Span, Track
@@ -113,9 +114,8 @@ class _Lines:
         self.levels: list[str] = []
         texts: list[str] = []
         for track in told.tracks:
-            bare = re.compile(rf"{re.escape(track.level)} \d+", re.I)
             for number, caption in enumerate(track):
-                if caption.text and not bare.fullmatch(caption.text):
+                if not is_bare(track.level, caption.text):
                     self.captions.append(caption)
                     self.ids.append(str(caption.details.get("id") or track.id_of(number)))
                     self.levels.append(track.level)

@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from longshot import registry
 from longshot.contracts import ChatModel, Encoder, Finder, Progress, Told
 from longshot.errors import LongshotError, UsageError
+from longshot.finders._lines import is_bare
 from longshot.library import Library, VideoRecord
 from longshot.searching.moments import Found
 from longshot.timeline import Caption, Source, Track
@@ -328,7 +329,12 @@ def _rows(
             return fill.vectors(home, record, tracks).get("text", {})
         except LongshotError as error:
             notes.append(f"vectors were not kept, so the next question takes as long: {error}")
-    named = {track.id_of(i): caption.text for track in tracks for i, caption in enumerate(track) if caption.text}
+    named = {
+        track.id_of(i): caption.text
+        for track in tracks
+        for i, caption in enumerate(track)
+        if not is_bare(track.level, caption.text)
+    }
     texts = list(dict.fromkeys(named.values()))
     made = dict(zip(texts, encoder.encode_text(texts), strict=True))
     return {id: made[text] for id, text in named.items()}

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from longshot.contracts import Progress
 from longshot.errors import FormatError
+from longshot.finders._lines import is_bare
 from longshot.journal import Journal
 from longshot.library import Library, VideoRecord
 from longshot.scaling.verbs import JOURNAL
 from longshot.tables import Index, Indexed, Putting, made_anew
+from longshot.timeline import Track
 
 if TYPE_CHECKING:
     from longshot.searching.fill import Fill
@@ -132,7 +134,14 @@ def _changed(
 
 
 def _putting(library: Library, record: VideoRecord, digest: str, fill: Fill | None) -> Putting:
-    tracks = tuple(library.tracks(record.id))
+    tracks = tuple(_saying(track) for track in library.tracks(record.id))
     if fill is None:
         return Putting(record, tracks, digest, {})
     return Putting(record, tracks, digest, fill.vectors(library, record, tracks), looks=fill.looks(library, record))
+
+
+def _saying(track: Track) -> Track:
+    """The track as it is searched: a caption that only numbers a shot has no text, or "shot" would find all of them."""
+    if not any(caption.text and is_bare(track.level, caption.text) for caption in track):
+        return track
+    return track.replace(replace(one, text="") if is_bare(track.level, one.text) else one for one in track)
