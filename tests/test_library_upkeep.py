@@ -289,6 +289,8 @@ def test_removing_works_without_an_index_and_with_a_torn_track(library: Library,
 
 
 def test_a_sound_library_has_no_findings(library: Library) -> None:
+    for name in ("cache", "uploads", "proxies"):
+        (library.folder / name).mkdir()
     seen: list[tuple[float, float]] = []
     assert verify(library, progress=lambda done, total: seen.append((done, total))) == []
     assert verify(library, hashes=False) == []
@@ -400,6 +402,33 @@ SPOILING: dict[str, tuple[Callable[[Library, VideoRecord], object], str, str]] =
         "are not all of length 1",
     ),
     "no index": (lambda library, video: shutil.rmtree(library.folder / "index"), "index", "longshot index"),
+    "a cut index": (
+        lambda library, video: [
+            os.truncate(path, 100) for path in (library.folder / "index/captions.lance/data").glob("*.lance")
+        ],
+        "index",
+        "longshot index --rebuild",
+    ),
+    "no words in the index": (
+        lambda library, video: shutil.rmtree(library.folder / "index/captions.lance/_indices"),
+        "index",
+        "longshot index --rebuild",
+    ),
+    "no list of videos in the index": (
+        lambda library, video: shutil.rmtree(library.folder / "index/videos.lance/data"),
+        "index",
+        "longshot index --rebuild",
+    ),
+    "half of a rebuild": (
+        lambda library, video: (library.folder / "index.new").mkdir(),
+        "leftover",
+        "index.new: an index of a rebuild that was killed; `longshot index --rebuild` clears it away",
+    ),
+    "what a rebuild replaced": (
+        lambda library, video: (library.folder / "index.old").mkdir(),
+        "leftover",
+        "index.old: an index of a rebuild",
+    ),
 }
 
 

@@ -10,11 +10,13 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
+from longshot import registry
 from longshot.captioning.recap import check_children
-from longshot.contracts import Progress
+from longshot.contracts import PictureEncoder, Progress
 from longshot.errors import FormatError, LongshotError
 from longshot.journal import read_journal
 from longshot.library import Library, Sighting, VideoRecord
@@ -22,11 +24,14 @@ from longshot.scaling.verbs import JOURNAL, content_of
 from longshot.searching.index import digest_of
 from longshot.searching.remove import DOOMED
 from longshot.tables import Index, Indexed
+from longshot.terms import terms
 from longshot.timeline import Track
 from longshot.vectors import read_vectors
 
 _ADD = "add it again with `longshot add`"
 _INDEX = "bring the index up to date with `longshot index`"
+_REBUILD = "make it again with `longshot index --rebuild`"
+_TRIED = 200  # characters of a text, and texts, that the index is asked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +63,8 @@ def verify(library: Library, *, hashes: bool = True, progress: Progress | None =
     Returns what is not as it should be, each with what to do about it; an empty list says that all is well.
     """
     ids = library.ids()
-    index, findings = _open_index(library)
+    indexed, findings = _indexed(library)
     findings += [*_journal(library), *_leftovers(library)]
-    indexed = index.videos() if index is not None else None
     for done, video_id in enumerate(ids):
         if progress is not None:
             progress(done, len(ids))
@@ -73,11 +77,26 @@ def verify(library: Library, *, hashes: bool = True, progress: Progress | None =
     return findings
 
 
-def _open_index(library: Library) -> tuple[Index | None, list[Finding]]:
+def _indexed(library: Library) -> tuple[dict[str, Indexed] | None, list[Finding]]:
+    """What the index holds, None where it cannot be read: every row of it is, and it is searched in every way."""
+    place = str(library.folder / "index")
     try:
-        return Index.open(library.folder), []
+        index = Index.open(library.folder)
+        known = index.videos()
+        findings, texts = [], []
+        for one in known.values():
+            entries = index.entries(one.video)
+            if len(entries) != one.rows and not _writer(library):
+                said = f"holds {len(entries)} captions of {one.name or one.video}, and {one.rows} were put in"
+                findings.append(Finding("index", place, said, _REBUILD))
+            texts += [entry.text[:_TRIED] for entry in entries if terms(entry.text[:_TRIED])][:1]
+        if texts and not index.words(" ".join(texts[:_TRIED]), limit=1):
+            findings.append(Finding("index", place, "does not find the words that stand in it", _REBUILD))
+        maker = cast("PictureEncoder", registry.load("encoders", "fingerprint"))
+        index.near_looks(np.eye(1, maker.dimension, dtype=np.float32)[0], limit=1)
     except LongshotError as error:
-        return None, [Finding("index", str(library.folder / "index"), _line(error))]
+        return None, [Finding("index", place, _line(error).removeprefix(f"{library.folder}: "))]
+    return known, findings
 
 
 def _journal(library: Library) -> Iterator[Finding]:
@@ -102,6 +121,10 @@ def _leftovers(library: Library) -> Iterator[Finding]:
         yield Finding("leftover", str(path), "half of a file, left by a run that was killed", "it can be deleted")
     for path in tracks.glob(f"{DOOMED}*"):
         yield Finding("leftover", str(path), "a video that was being removed", "it can be deleted")
+    for path in (library.folder / "index.new", library.folder / "index.old"):
+        if path.exists():
+            said = "an index of a rebuild that was killed"
+            yield Finding("leftover", str(path), said, "`longshot index --rebuild` clears it away")
 
 
 def _writer(library: Library) -> int:
