@@ -273,6 +273,18 @@ def test_options_that_cannot_be_meant(plain: Index, options: dict[str, object], 
         search(plain, "crane", **options)  # type: ignore[arg-type]
 
 
+def test_a_level_that_is_none_is_refused_with_those_there_are(plain: Index) -> None:
+    with pytest.raises(
+        UsageError, match=r"no level 'speach' in this library, which has .*speech.*; did you mean speech"
+    ):
+        search(plain, "crane", levels=["clip", "speach"])
+    with pytest.raises(UsageError, match=r"nothing begins after 9\.0 and before 5\.0"):
+        search(plain, "crane", after=9.0, before=5.0)
+    with pytest.raises(UsageError, match=r"nothing is longer than 9\.0 and shorter than 9\.0"):
+        search(plain, "crane", longer_than=9.0, shorter_than=9.0)
+    assert search(plain, "crane", levels=["chapter"]).hits == ()
+
+
 def test_one_video_does_not_fill_the_page(plain: Index) -> None:
     hits = search(plain, "penguins keeper", limit=10).hits
     assert {hit.video for hit in hits} == {"zooid"}

@@ -33,6 +33,7 @@ from numpy.typing import NDArray
 
 from longshot.contracts import Encoder
 from longshot.errors import LongshotError, UsageError
+from longshot.finders._lines import is_bare
 from longshot.library import Library
 from longshot.searching import _query
 from longshot.searching._query import Query
@@ -56,6 +57,8 @@ _EACH = 3  # moments of one video among the first, when there are others
 _LIKELY = 50  # captions in which a phrase that runs over two lines is looked for
 _RUN = 2 * LOOK_SECONDS  # seconds between two frames that look like the query, and those between them do too
 _SPOKEN = ("speech", "screen")
+# Of these a library may have none yet; another name is looked up, which takes a while in a large one.
+_USUAL_LEVELS = ("shot", "clip", "scene", "segment", "chapter", "part", "video", "speech", "screen")
 
 # How words and meaning become one score was chosen on the first half of the test set (recall@1: words alone 0.54,
 # vectors 0.72, reciprocal ranks 0.59, this 0.77). Half of a query's words are often there by chance, hence the power.
@@ -114,6 +117,11 @@ def search(
         else Index.open(library.folder if isinstance(library, Library) else library)
     )
     known = index.videos()
+    _check_levels(index, levels)
+    if after is not None and before is not None and after >= before:
+        raise UsageError(f"nothing begins after {after} and before {before} seconds: give an earlier and a later time")
+    if longer_than is not None and shorter_than is not None and longer_than >= shorter_than:
+        raise UsageError(f"nothing is longer than {longer_than} and shorter than {shorter_than} seconds")
     where = Filter(
         levels=tuple(levels),
         videos=_chosen(videos, {id: (one.name, one.path) for id, one in known.items()}),
@@ -265,7 +273,9 @@ def scored(
     the index holds.
     """
     entries = {(one.video, one.id): one for found in (words, *(found for _, found in near)) for one in found}
-    entries = {key: one for key, one in entries.items() if not (one.level == "shot" and _BARE.fullmatch(one.text))}
+    # What nobody described can still be known by its pictures.
+    pictured = {(one.video, one.id) for kind, found in near if kind == "frames" for one in found}
+    entries = {key: one for key, one in entries.items() if key in pictured or not is_bare(one.level, one.text)}
     told = dict.fromkeys(entries, 0.0)
     if words and entries:
         keys, texts = list(entries), [entry.text for entry in entries.values()]
@@ -328,7 +338,6 @@ def _shares(names: Sequence[str], texts: Sequence[str], ranks: NDArray[np.float6
 
 _K1, _B = 1.2, 0.75  # BM25's, as the index has them
 _USUAL = 12.0  # words: a caption as long is not long, however short the others that match are
-_BARE = re.compile(r"Shot \d+")  # a shot that nobody described
 _WORD = re.compile(r"\w+(?:['’.]\w+)*")
 # Thai, Lao, Burmese, Khmer, kana and Han characters: no blanks between words, so only the index's analysis knows them.
 _UNSPACED = re.compile(
@@ -427,6 +436,17 @@ def _missing(names: Mapping[str, str], paths: Mapping[str, str]) -> list[str]:
         for id in paths
         if paths[id] and "://" not in paths[id] and not os.path.exists(paths[id])
     ]
+
+
+def _check_levels(index: Index, levels: Sequence[str]) -> None:
+    """Raises UsageError for a level that no track has, which would find nothing for ever."""
+    unknown = [level for level in levels if level not in _USUAL_LEVELS]
+    there = index.levels() if unknown else {}
+    for level in unknown:
+        if level not in there:
+            near = get_close_matches(level, dict.fromkeys((*there, *_USUAL_LEVELS)), n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise UsageError(f"no level {level[:60]!r} in this library, which has {', '.join(there) or 'none'}{hint}")
 
 
 def _chosen(videos: Sequence[str], known: Mapping[str, tuple[str, str]]) -> tuple[str, ...]:
