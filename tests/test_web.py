@@ -33,6 +33,7 @@ from longshot.web._media import Stretch, Unsatisfiable, range_of
 from longshot.web._parts import sweep
 from longshot.web._proxy import Proxies, Stage, playable, settle, write_proxy
 from longshot.web._seeking import Seeking
+from longshot.web._shown import Shown
 from longshot.web._uploads import Uploads
 from longshot.web.server import _address, _listening, _Server, app, serve
 from tests.browser import browser, why_not
@@ -328,6 +329,28 @@ def test_what_is_no_picture_cannot_be_searched_for(indexed: tuple[Path, str], mo
         assert answer.json()["error"].startswith("what was sent cannot be searched for: not a video")
         answer = client.post("/api/like", content=bytes((32 << 20) + 1), headers=OWN)
         assert answer.status_code == 413
+
+
+def test_a_picture_that_was_sent_is_called_so(indexed: tuple[Path, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    names = []
+    monkeypatch.setattr(Seeking, "likeable", True)
+    monkeypatch.setattr(Seeking, "like", lambda self, picture, limit: names.append(picture.name) or {})
+    with client_of(indexed[0]) as client:
+        assert client.post("/api/like", content=b"a picture", headers=OWN).status_code == 200
+    assert names == ["the picture"]  # evidence reads "looks like the picture"
+
+
+def test_the_first_question_need_not_wait(indexed: tuple[Path, str], shelf: tuple[Path, str, Path]) -> None:
+    seeking = Seeking(indexed[0], Shown(indexed[0]))
+    seeking.warm()
+    assert seeking._index is not None
+    without = Seeking(shelf[0], Shown(shelf[0]))
+    without.warm()
+    assert without._index is None
+    for path in (indexed[0] / "index").rglob("*"):
+        if path.is_file():
+            path.write_bytes(b"torn")
+    Seeking(indexed[0], Shown(indexed[0])).warm()  # whoever asks is told
 
 
 def test_a_damaged_index_is_one_line(indexed: tuple[Path, str]) -> None:

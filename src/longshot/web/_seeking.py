@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +44,14 @@ class Seeking:
     def likeable(self) -> bool:
         """Whether a picture can be searched for: the index holds looks."""
         return (self._place / "looks.lance").is_dir()
+
+    def warm(self) -> None:
+        """Load what the first question needs, LanceDB and the model of texts, before it comes."""
+        if self._place.is_dir():
+            with suppress(LongshotError):  # whoever asks is told
+                from longshot.searching.search import search
+
+                search(self._opened(), "telescope", limit=1)
 
     def search(
         self, query: str, *, videos: Sequence[str], levels: Sequence[str], limit: int, progress: Progress

@@ -227,6 +227,8 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         if self._ready is not None:
             self._ready(self._address)
+        viewer = self.config.app.state.viewer  # type: ignore[union-attr]
+        threading.Thread(target=viewer.seeking.warm, daemon=True).start()
         if self._open_browser:
             threading.Thread(target=webbrowser.open, args=(self._address,), daemon=True).start()
 
@@ -370,7 +372,7 @@ async def _like(viewer: _Viewer, request: Request) -> Response:
         raise Unknown("pictures cannot be searched here: the index holds no looks; `longshot add` makes them")
     limit = _number(request, "limit", 20, least=1, most=_MOST_HITS)
     with tempfile.TemporaryDirectory(prefix="longshot-like-") as folder:
-        picture = Path(folder) / "picture"
+        picture = Path(folder) / "the picture"  # the answer says "looks like the picture"
         await _receive(request, picture, largest=_LARGEST_PICTURE)
         work = functools.partial(viewer.seeking.like, picture, limit=int(limit))
         try:
