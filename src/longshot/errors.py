@@ -8,6 +8,8 @@
     ├── FormatError           a text file (track, subtitles, journal) that cannot be read
     ├── ModelError            a model that cannot be loaded or asked at all, and why
     ├── MissingPackage        an optional package is not installed; names the install line
+    ├── NoIndex               a library without an index (in longshot.tables, as is the next)
+    ├── IndexDamaged          an index that cannot be read; it can be made again from the tracks
     └── Busy                  another process is writing the same folder
 
 A message is one line: what came, what was allowed, what to do. Doors catch `LongshotError` in one place
