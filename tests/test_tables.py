@@ -316,7 +316,7 @@ def test_an_index_of_another_version_is_refused(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(tables, "VERSION", 99)
     Index.open(tmp_path, create=True)
     monkeypatch.undo()
-    with pytest.raises(IndexDamaged, match=r"format 99, .*reads 1; .*--rebuild"):
+    with pytest.raises(IndexDamaged, match=r"format 99, .*reads 2; .*--rebuild"):
         Index.open(tmp_path, create=True)
 
 
