@@ -17,6 +17,7 @@ from longshot.journal import Journal
 from longshot.library import Library, Sighting, VideoRecord
 from longshot.searching.info import Info, VideoInfo, info
 from longshot.searching.remove import remove
+from longshot.searching.search import search
 from longshot.searching.verify import Finding, verify
 from longshot.tables import Index
 from longshot.timeline import Caption, Source, Span, Track
@@ -110,6 +111,18 @@ def test_a_video_is_found_by_what_people_call_it(library: Library, known: VideoR
         with pytest.raises(UsageError, match="no video") as refused:
             library.find(nothing)
         assert len(str(refused.value)) < 1000
+
+
+def test_a_copy_is_called_by_its_own_name(library: Library, known: VideoRecord) -> None:
+    copy = Path(known.path).with_name("the copy.mp4")
+    shutil.copy(known.path, copy)
+    added([copy], library)
+    for name in ("the copy.mp4", str(copy), os.path.relpath(copy)):
+        assert [record.id for record in library.find(name)] == [known.id], name
+        found = search(library, "picture", videos=[name], how="words")
+        assert {hit.video for hit in found.hits} <= {known.id}
+    with pytest.raises(UsageError, match=r"no video 'another\.mp4'"):
+        search(library, "picture", videos=["another.mp4"])
 
 
 def test_what_a_file_held_once_does_not_stand_in_the_way(library: Library, known: VideoRecord) -> None:
@@ -220,6 +233,7 @@ def test_a_library_is_summed_up(library: Library, known: VideoRecord) -> None:
     told = info(library)
     assert told.videos == 2
     assert "longshot index" in told.index
+    assert told.captions["clip"] == sum(library.levels(record.id)["clip"] for record in library.videos())
     assert info(library, known.id).rows == 0
 
 

@@ -337,6 +337,15 @@ def test_a_file_that_is_gone_is_told(tmp_path: Path) -> None:
     assert not any("not there" in note for note in search(opened, "penguins").notes)
 
 
+def test_what_a_killed_writer_left_is_not_found(tmp_path: Path) -> None:
+    opened = Index.open(tmp_path, create=True)
+    opened.put_all([Putting(record, tracks, "digest", {}) for record, tracks in films(tmp_path)])
+    assert {hit.video for hit in search(opened, "crane").hits}
+    opened._videos.delete("true")
+    opened.refresh()
+    assert search(opened, "crane").hits == ()
+
+
 def test_a_library_without_an_index_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(NoIndex, match="longshot index"):
         search(tmp_path, "crane")

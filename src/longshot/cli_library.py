@@ -342,16 +342,16 @@ def _show_found(found: Found, as_json: bool, quiet: bool, *, named: bool) -> int
                 "video": hit.video,
                 "name": found.names.get(hit.video, ""),
                 "path": path,
-                "start": hit.span.start,
-                "end": hit.span.end,
+                "start": round(hit.span.start, 6),
+                "end": round(hit.span.end, 6),
                 "score": round(hit.score, 4),
                 "link": link(path, hit.span) if path else "",
                 "evidence": [
                     {
                         "level": caption.details.get("level", ""),
                         "id": caption.details.get("id", ""),
-                        "start": caption.span.start,
-                        "end": caption.span.end,
+                        "start": round(caption.span.start, 6),
+                        "end": round(caption.span.end, 6),
                         "text": caption.text,
                         "matched": caption.details.get("matched", []),
                     }
@@ -484,7 +484,7 @@ def _info(
             {
                 "folder": whole.folder,
                 "videos": whole.videos,
-                "seconds": whole.seconds,
+                "seconds": round(whole.seconds, 6),
                 "states": dict(whole.states),
                 "captions": dict(whole.captions),
                 "vectors": {column: str(source) for column, source in whole.vectors.items()},

@@ -383,6 +383,7 @@ class Library:
             lambda record: record.id == name,
             lambda record: place in _places(record),
             lambda record: record.name == name,
+            lambda record: name in {os.path.basename(path) for path in _places(record)},
             lambda record: len(name) >= _SHORTEST_ID and record.id.startswith(name),
             lambda record: any(path.startswith(place.rstrip(os.sep) + os.sep) for path in _places(record)),
             lambda record: (

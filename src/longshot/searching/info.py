@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import overload
 
-from longshot.errors import LongshotError
+from longshot.errors import FormatError, LongshotError
 from longshot.library import Library, VideoRecord
 from longshot.tables import Index
 from longshot.timeline import Source
@@ -34,7 +35,8 @@ class Info:
     """What a library holds.
 
     videos: how many can be searched or could. seconds: their length. states: how many are here, missing, replaced,
-    removed. captions: how many the index has, by level. vectors: the index's columns, and who made them. bytes: on
+    removed. captions: how many the index has, by level, or the tracks
+    where there is none. vectors: the index's columns, and who made them. bytes: on
     disk, by part. index: "" when it has all that it should, else what is wrong with it, in one line.
     """
 
@@ -83,6 +85,7 @@ def _of_all(library: Library) -> Info:
         captions, vectors, trouble = index.levels(), index.columns, _difference(searchable, set(index.videos()))
     except LongshotError as error:
         trouble = " ".join(str(error).split())
+        captions = _counted(library, searchable)
     with os.scandir(library.folder) as parts:
         sizes = {part.name: _bytes(Path(part.path)) for part in parts if part.is_dir(follow_symlinks=False)}
     return Info(
@@ -95,6 +98,15 @@ def _of_all(library: Library) -> Info:
         sizes,
         trouble,
     )
+
+
+def _counted(library: Library, videos: Iterable[str]) -> dict[str, int]:
+    """How many captions of each level the tracks hold; torn ones, which `verify` names, count for nothing."""
+    counts: Counter[str] = Counter()
+    for video in videos:
+        with suppress(FormatError):
+            counts.update(library.levels(video))
+    return dict(sorted(counts.items()))
 
 
 def _difference(searchable: set[str], indexed: set[str]) -> str:

@@ -22,6 +22,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import lru_cache
@@ -124,7 +125,7 @@ def search(
         raise UsageError(f"nothing is longer than {longer_than} and shorter than {shorter_than} seconds")
     where = Filter(
         levels=tuple(levels),
-        videos=_chosen(videos, {id: (one.name, one.path) for id, one in known.items()}),
+        videos=_chosen(videos, {id: (one.name, one.path) for id, one in known.items()}, index.place),
         after=after,
         before=before,
         longer_than=longer_than,
@@ -135,10 +136,12 @@ def search(
     else:
         rows = sum(one.rows for one in known.values())
         answer = _asked(index, _query.read(query, longest=LONGEST), where, encoder, how, rows)
-    hits = answer.hits if len(where.videos) == 1 else spread(answer.hits, limit)
+    # Captions of a video that is not in are those of a writer that works on it, or was killed.
+    hits = [hit for hit in answer.hits if hit.video in known]
+    hits = hits if len(where.videos) == 1 else spread(hits, limit)
     shown = tuple(answer.marked(hit) for hit in hits[:limit])
-    names = {hit.video: known[hit.video].name for hit in shown if hit.video in known}
-    paths = {hit.video: known[hit.video].path for hit in shown if hit.video in known}
+    names = {hit.video: known[hit.video].name for hit in shown}
+    paths = {hit.video: known[hit.video].path for hit in shown}
     notes = (*answer.notes, *_missing(names, paths))
     return Found(shown, answer.how, notes, time.perf_counter() - began, names, paths)
 
@@ -449,14 +452,20 @@ def _check_levels(index: Index, levels: Sequence[str]) -> None:
             raise UsageError(f"no level {level[:60]!r} in this library, which has {', '.join(there) or 'none'}{hint}")
 
 
-def _chosen(videos: Sequence[str], known: Mapping[str, tuple[str, str]]) -> tuple[str, ...]:
-    """The ids of the videos that are meant. Raises UsageError for a name that none has."""
+def _chosen(videos: Sequence[str], known: Mapping[str, tuple[str, str]], place: str) -> tuple[str, ...]:
+    """The ids of the videos that are meant. Raises UsageError for a name that none has.
+
+    place: of the library, which knows more of them than the index: other files with the same content, and folders.
+    """
     ids: dict[str, None] = {}
     for asked in videos:
         name = os.path.basename(asked)
         meant = [id for id, (called, path) in known.items() if asked in (id, called, path)] or [
             id for id, (called, _) in known.items() if fnmatch.fnmatchcase(called, asked)
         ]
+        if not meant and asked and "://" not in place:
+            with suppress(UsageError):
+                meant = [record.id for record in Library(place).find(asked) if record.id in known]
         if not meant:
             near = get_close_matches(name, sorted({called for called, _ in known.values()}), n=1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
