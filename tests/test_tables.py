@@ -288,6 +288,19 @@ def test_a_reader_sees_a_snapshot_until_it_looks_again(index: Index, tmp_path: P
     assert reader.videos()["talk"].digest == "e"
 
 
+def test_a_few_new_rows_of_many_wait_and_are_found(tmp_path: Path) -> None:
+    index = Index.open(tmp_path, create=True)
+    put(index, "long", [f"line {number}" for number in range(200)])
+    index.finish()
+    waiting = []
+    for number, count in enumerate([4, 4, 20]):
+        put(index, f"new{number}", ["a later telescope"] * count)
+        index.finish()
+        waiting.append(index._captions.index_stats("text_idx").num_unindexed_rows)
+        assert {entry.video for entry in index.words("telescope")} == {f"new{n}" for n in range(number + 1)}
+    assert waiting == [4, 8, 0]
+
+
 def test_many_small_puts_leave_few_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tables, "_KEPT", tables.timedelta(milliseconds=1))
     index = Index.open(tmp_path, create=True)

@@ -39,9 +39,11 @@ from longshot.timeline import Source, Span, Track
 VERSION = 2
 _AT_ONCE = 20_000  # rows that are written together
 _KEPT = timedelta(minutes=10)  # a reader that opened the index before a writer finished goes on that long
+_TEXTS = "text_idx"
+_WAITING = 1000  # rows that a search reads beside its indexes, in about 10 ms
 _MANY = 50_000  # rows from which on a search index of vectors is worth its making
 _LONG = 256  # numbers in a vector
-_PROBES = 40  # clusters that are looked into, of as many as the root of the rows
+_PROBES = 32  # clusters that are looked into, of as many as half the root of the rows
 _CANDIDATES = 100  # at least so many rows are compared exactly: so 97 of the true nearest 100 are found, in a million
 # What rows are chosen by, and `entry`: all that is told of a caption, as JSON. To take ten rows costs half a
 # millisecond for each column of theirs.
@@ -271,10 +273,16 @@ class Index:
             self._known.pop(video, None)
 
     def finish(self) -> None:
-        """Compact, bring the search indexes up to date, let go of old versions. Once after many puts."""
+        """Compact, bring the search indexes up to date, let go of old versions. Once after many puts.
+
+        All of that writes the whole index anew, so a few new rows in a large one wait for more of them: until then
+        every search reads them from end to end.
+        """
         with _said(self.place):
-            self._captions.optimize(cleanup_older_than=_KEPT)
             self._videos.optimize(cleanup_older_than=_KEPT)
+            if not _is_behind(self._captions):
+                return
+            self._captions.optimize(cleanup_older_than=_KEPT)
             _train(self._captions, self.columns)
             if self._open_looks():
                 self._looks.optimize(cleanup_older_than=_KEPT)
@@ -493,7 +501,7 @@ def _create(database: Any) -> None:
     kinds = {name: numbers if name in ("start", "stop") else words for name in _FIELDS}
     schema = arrow.schema(list(kinds.items()), metadata={"longshot": str(VERSION)})
     captions = _Waited(database.create_table("captions", schema=schema, mode="overwrite"))
-    captions.create_index("text", config=FTS(with_position=True, **ANALYSIS))
+    captions.create_index("text", config=FTS(with_position=True, **ANALYSIS), name=_TEXTS)
     lines = {**dict.fromkeys(("video", "digest", "name", "path", "columns"), words), "rows": arrow.int64()}
     lines["duration"] = numbers
     # Made last: an index without this table was never finished.
@@ -519,6 +527,16 @@ def _source_of(metadata: Mapping[bytes, bytes]) -> Source:
     return Source(**json.loads(metadata[b"longshot"]))
 
 
+def _is_behind(captions: Any) -> bool:
+    """Whether so many rows are in no search index that finding them there costs more than bringing them in."""
+    stats = captions.index_stats(_TEXTS)
+    if stats is None:
+        return True
+    waiting = int(stats.num_unindexed_rows)
+    # With none waiting, what is left to do are files of old versions and of rows that were taken out.
+    return waiting == 0 or waiting > _WAITING or waiting * 20 > captions.count_rows()
+
+
 def _train(table: Any, columns: Iterable[str]) -> None:
     """Make the search indexes that a table of many rows needs; small ones are searched from end to end."""
     rows = table.count_rows()
@@ -540,7 +558,9 @@ def _train(table: Any, columns: Iterable[str]) -> None:
         width = table.schema().field(column).type.list_size
         # A bit for each number says enough of long vectors, whose nearest are then compared exactly.
         kind = IvfRq if width >= _LONG and width % 8 == 0 else IvfFlat
-        clusters = kind(distance_type="cosine", num_partitions=round(filled**0.5), sample_rate=64, max_iterations=15)
+        clusters = kind(
+            distance_type="cosine", num_partitions=max(round(filled**0.5 / 2), 64), sample_rate=64, max_iterations=10
+        )
         table.create_index(column, config=clusters, name=f"{column}_{rows}")
         if before:
             table.drop_index(before)
