@@ -435,3 +435,14 @@ def test_in_processes_and_stopped_by_ctrl_c(films: Path, library: Library, drawn
     ends: list[Added] = added([films, drawn[2]], library)
     assert (ends[0].what, ends[0].tracks) == ("again", ())
     assert set(rows_of(library)) == {"film0.mp4", "film1.mp4", "film2.mp4"}
+
+
+@pytest.mark.usefixtures("without_workers")
+def test_a_folder_that_is_gone_takes_its_videos_along(tmp_path: Path) -> None:
+    films, library = write_films(tmp_path / "films", 2), Library(tmp_path / "library")
+    other = write_films(tmp_path / "films more", 1, first=7)
+    assert said([*films, *other], library) == [("film0.mp4", "new"), ("film1.mp4", "new"), ("film7.mp4", "new")]
+    shutil.rmtree(tmp_path / "films")
+    gone = added([tmp_path / "films"], library)
+    assert [one.what for one in gone if one.record] == ["missing", "missing"]
+    assert sorted(record.state for record in library.videos()) == ["here", "missing", "missing"]

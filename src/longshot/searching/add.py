@@ -137,9 +137,14 @@ class _Scope:
 
     @classmethod
     def of(cls, names: Sequence[str]) -> _Scope:
-        folders = [os.path.join(os.path.abspath(name), "") for name in names if os.path.isdir(name)]
+        # What is gone may have been a folder.
+        folders = [n for n in names if os.path.isdir(n) or not (os.path.lexists(n) or glob.has_magic(n))]
         patterns = [os.path.abspath(n) for n in names if glob.has_magic(n) and not os.path.lexists(n)]
-        return cls({os.path.abspath(name) for name in names}, folders, patterns)
+        return cls(
+            {os.path.abspath(name) for name in names},
+            [os.path.join(os.path.abspath(folder), "") for folder in folders],
+            patterns,
+        )
 
     def __contains__(self, path: str) -> bool:
         return (
