@@ -20,6 +20,7 @@ from longshot.library import Library
 from longshot.scaling.verbs import Verb, each
 from longshot.searching import add as adding_module
 from longshot.searching.add import Added, add
+from longshot.searching.fill import Fill
 from longshot.searching.index import index
 from longshot.tables import Index, IndexDamaged
 from tests.adding import QUICK, added, said, without_workers, write_films  # noqa: F401
@@ -446,3 +447,18 @@ def test_a_folder_that_is_gone_takes_its_videos_along(tmp_path: Path) -> None:
     gone = added([tmp_path / "films"], library)
     assert [one.what for one in gone if one.record] == ["missing", "missing"]
     assert sorted(record.state for record in library.videos()) == ["here", "missing", "missing"]
+
+
+@pytest.mark.usefixtures("without_workers")
+def test_a_name_that_is_no_text_can_be_added(tmp_path: Path) -> None:
+    (film,) = write_films(tmp_path, 1)
+    odd = Path(os.fsdecode(os.fsencode(tmp_path) + b"/b\xff.mp4"))
+    film.rename(odd)
+    library = Library(tmp_path / "library")
+    fill = Fill(library.folder, text="none")
+    assert said([odd], library, fill=fill) == [(odd.name, "new")]
+    assert said([odd], library, fill=fill) == [(odd.name, "again")]
+    assert index(library, fill=fill).videos == 0
+    (known,) = Index.open(library.folder).videos().values()
+    assert known.name == "b?.mp4"
+    assert library.one(str(odd)).path == str(odd)

@@ -80,7 +80,7 @@ def write_vectors(vectors: Vectors, path: str | os.PathLike[str]) -> Path:
     flat = pyarrow.array(np.ascontiguousarray(vectors.rows, dtype=np.float32).reshape(-1))
     columns = {
         "video": pyarrow.array(vectors.videos, pyarrow.string()),
-        "name": pyarrow.array(vectors.names, pyarrow.string()),
+        "name": pyarrow.array([_written(name) for name in vectors.names], pyarrow.string()),
         "start": pyarrow.array([span.start for span in vectors.spans], pyarrow.float64()),
         "end": pyarrow.array([span.end for span in vectors.spans], pyarrow.float64()),
         "times": pyarrow.array([list(times) for times in vectors.times], pyarrow.list_(pyarrow.float64())),
@@ -149,3 +149,8 @@ def _arrow() -> tuple[Any, Any]:
     except ImportError as error:
         raise MissingPackage("pyarrow", "models") from error
     return pyarrow, parquet
+
+
+def _written(name: str) -> str:
+    """A file's name as text: bytes in it that are none, which a disk may hold, become question marks."""
+    return name.encode("utf-8", "replace").decode()

@@ -73,7 +73,7 @@ def index_video(library: Library, index: Index, video_id: str, *, fill: Fill | N
 
 def is_current(known: Indexed | None, record: VideoRecord, digest: str, wanted: Collection[str] = ()) -> bool:
     """Whether the index knows a video as it is now, with vectors in all `wanted` columns."""
-    if known is None or (known.digest, known.name, known.path) != (digest, record.name, record.path):
+    if known is None or (known.digest, known.name, known.path) != (digest, *_names(record)):
         return False
     return set(wanted) <= set(known.columns)
 
@@ -135,9 +135,20 @@ def _changed(
 
 def _putting(library: Library, record: VideoRecord, digest: str, fill: Fill | None) -> Putting:
     tracks = tuple(_saying(track) for track in library.tracks(record.id))
+    name, path = _names(record)
+    known = replace(record, name=name, path=path)
     if fill is None:
-        return Putting(record, tracks, digest, {})
-    return Putting(record, tracks, digest, fill.vectors(library, record, tracks), looks=fill.looks(library, record))
+        return Putting(known, tracks, digest, {})
+    return Putting(known, tracks, digest, fill.vectors(library, record, tracks), looks=fill.looks(library, record))
+
+
+def _names(record: VideoRecord) -> tuple[str, str]:
+    """Name and path as the index can hold them: of bytes that are no text, which a disk allows, question marks."""
+    return _written(record.name), _written(record.path)
+
+
+def _written(name: str) -> str:
+    return name.encode("utf-8", "replace").decode()
 
 
 def _saying(track: Track) -> Track:
