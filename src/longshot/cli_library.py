@@ -263,8 +263,10 @@ def _search(
     as_json: AsJson = None,
     quiet: Quiet = False,
 ) -> int:
-    from longshot.searching.search import search
+    from longshot.searching.search import HOW, search
 
+    if by not in HOW:
+        raise UsageError(f"--by is one of {', '.join(HOW)}, got {by[:60]!r}")
     found = search(
         _open(library),
         " ".join(query or ()),
