@@ -487,3 +487,16 @@ def test_an_address_is_taken_as_lancedb_takes_it(tmp_path: Path) -> None:
         put(new, "w", ["a blue telescope"])
     assert texts(Index.open(address).words("telescope")) == ["a blue telescope"]
     shutil.rmtree(tmp_path / "store")
+
+
+def test_a_file_where_the_index_should_be_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "index").write_text("no index at all")
+    with made_anew(tmp_path):
+        pass
+    assert Index.open(tmp_path).videos() == {}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["index"]
+
+
+def test_what_is_wrong_is_said_without_the_engines_own_source() -> None:
+    said = str(tables._told("lib", "LanceError(IO): no such file, /home/me/.cargo/registry/src/lance/src/io.rs:12:34"))
+    assert "no such file" in said and ".rs" not in said and "/home/me" not in said

@@ -59,7 +59,7 @@ Output = Annotated[
 ]
 AsJson = Annotated[
     bool | None,
-    typer.Option("--json/--no-json", help="JSON, one line a video; by default when stdout is no terminal."),
+    typer.Option("--json/--no-json", help="JSON, a line for each result; by default when stdout is no terminal."),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing on stderr but what went wrong.")]
 Device = Annotated[

@@ -408,15 +408,21 @@ def made_anew(place: str | os.PathLike[str]) -> Iterator[Index]:
     gone = Path(f"{address}.old")
     with _said(str(place)):
         for left in (new, gone):
-            if left.exists():
-                shutil.rmtree(left)
+            _delete(left)
     yield Index._open(str(place), str(new), create=True)
     with _said(str(place)):
         if old.exists():
             old.rename(gone)
         new.rename(old)
-        if gone.exists():
-            shutil.rmtree(gone)
+        _delete(gone)
+
+
+def _delete(left: Path) -> None:
+    """Delete a folder with all that is in it, or whatever else lies in its place."""
+    if left.is_dir() and not left.is_symlink():
+        shutil.rmtree(left)
+    else:
+        left.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -696,6 +702,7 @@ def _told(place: str, reason: str) -> LongshotError:
             return LongshotError(f"{place}: its index cannot be written ({said})")
     if any(sign in reason for sign in _ELSEWHERE):
         return Busy(f"{place}: its index is being written by another process; wait for it, and repeat the command")
+    reason = re.split(r"[\s,(]*/\S+\.rs:\d+", reason)[0]  # where in the engine's own source it was noticed
     return IndexDamaged(
         f"{place}: its index cannot be used ({reason[:160]}); make it again with "
         f"`longshot index --rebuild --library {place}`"

@@ -456,7 +456,7 @@ def video_object(record: VideoRecord) -> dict[str, Any]:
     return {
         "id": record.id,
         "name": record.name,
-        "duration": record.duration,
+        "duration": None if record.duration is None else round(record.duration, 6),
         "size": list(record.size) if record.size else None,
         "fps": record.fps,
         "codec": record.codec,
