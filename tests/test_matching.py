@@ -411,3 +411,28 @@ def test_any_length(duration: float) -> None:
     about = told(("speech", [(end - 0.4, end, "A moon.")]), duration=duration)
     (hit,) = find("moon", about)
     assert hit.span.start == pytest.approx(end - 0.4) and hit.span.end == pytest.approx(end)
+
+
+@pytest.mark.parametrize(
+    ("query", "span"),
+    [
+        ("the first slide", (8.0, 13.0)),
+        ("the last slide", (50.0, 54.0)),
+        ("the second slide", (30.8, 34.0)),
+        ("text at the end", (50.0, 54.0)),
+        ("where she speaks", (1.0, 20.6)),  # lines that follow each other are one passage
+        ("someone talking at the end", (70.0, 79.5)),
+    ],
+)
+def test_a_query_may_name_no_more_than_that_something_is_said_or_written(query: str, span: tuple[float, float]) -> None:
+    hits = find(query)
+    assert (hits[0].span.start, hits[0].span.end) == span
+    assert 0 < hits[0].score <= 0.5 and hits[0].evidence
+    assert find(query, told(("clip", CLIPS))) == []
+
+
+def test_a_word_about_reading_that_is_said_is_found_as_it_stands() -> None:
+    about = told(
+        ("speech", [(2.0, 5.0, "Look at this slide."), (30.0, 33.0, "Now something else.")]), ("screen", SCREEN)
+    )
+    assert best("slide", about)[0] <= 2.0

@@ -99,6 +99,7 @@ class Wanted:
     each must stand exactly as it is in speech or on screen. speech, screen: where the query says that its words are.
     place: "start", "middle" or "end". window: a stated part. rank: which of
     the moments in order of time, -1 for the last, 0 for none. left_out: terms of a very long query that are not used.
+    any_line: whether it names nothing but that something is said or written ("the last slide").
     """
 
     text: str
@@ -111,6 +112,7 @@ class Wanted:
     window: Window | None = None
     rank: int = 0
     left_out: int = 0
+    any_line: bool = False
 
     @property
     def places_only(self) -> bool:
@@ -133,6 +135,7 @@ def read(query: str) -> Wanted:
         wanted = [name for name in wanted if name not in _known(_NUMBERS)]
     elif not _known(_ASKING).isdisjoint(names):
         extras.append(QUESTION)
+    any_line = not wanted and not phrases and not (_known(_SPEAKING) | _known(_READING)).isdisjoint(extras)
     if not wanted and not phrases:
         wanted, extras = extras, []
     if not (wanted or phrases or place.name or place.window):
@@ -148,6 +151,7 @@ def read(query: str) -> Wanted:
         window=place.window,
         rank=place.rank,
         left_out=cut.left_out,
+        any_line=any_line,
     )
 
 

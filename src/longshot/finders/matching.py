@@ -86,7 +86,8 @@ class Matching:
             return [_named_part(lines, wanted)]
         near = told.near(wanted.text) if told.near is not None else {}
         match = _Match(lines, wanted, near)
-        return _ranked(match.moments() or match.coarse(), wanted)
+        found = match.moments() or match.coarse()
+        return _ranked(found or (_passages(lines, wanted) if wanted.any_line else []), wanted)
 
     def _lines(self, told: Told) -> _Lines:
         last = self._last
@@ -518,6 +519,45 @@ def _ranked(hits: Iterable[Hit], wanted: Wanted) -> list[Hit]:
     return [replace(meant, score=best[0].score), *others]
 
 
+def _passages(lines: _Lines, wanted: Wanted) -> list[Hit]:
+    """All that is said, or written, for a query that names no more than that: "the last slide", "where she speaks".
+
+    Lines that follow each other are one passage, texts that are shown together one slide.
+    """
+    levels = {level for level, named in ((_HEARD, wanted.speech), (_READ, wanted.screen)) if named}
+    rows = [row for row in range(lines.count) if lines.levels[row] in levels]
+    passages: list[list[int]] = []
+    for row in sorted(rows, key=lambda row: (_order(lines.levels[row]), lines.captions[row].span)):
+        last = passages[-1][-1] if passages else row
+        one, other = lines.captions[last].span, lines.captions[row].span
+        if _HEARD == lines.levels[row] == lines.levels[last]:
+            goes_on = other.start - one.end <= _RUN_OVER
+        else:
+            goes_on = lines.levels[row] == lines.levels[last] and one.overlap(other) > 0.5 * min(
+                one.length, other.length
+            )
+        if passages and goes_on:
+            passages[-1].append(row)
+        else:
+            passages.append([row])
+    prior = _prior(lines, wanted)
+    hits = []
+    for some in passages:
+        spans = [lines.captions[row].span for row in some]
+        span = Span(spans[0].start, max(one.end for one in spans))
+        score = 0.5 * float(prior[min(int(span.middle / CHUNK), lines.chunks - 1)])
+        if score > 0:
+            hits.append(Hit(lines.video, span, score, _as_evidence(lines, some)))
+    return sorted(hits, key=lambda hit: (-hit.score, hit.span))[:MOST]
+
+
+def _as_evidence(lines: _Lines, rows: Sequence[int]) -> tuple[Caption, ...]:
+    return tuple(
+        replace(lines.captions[row], details={"id": lines.ids[row], "level": lines.levels[row], "matched": []})
+        for row in rows[:_EVIDENCE]
+    )
+
+
 def _named_part(lines: _Lines, wanted: Wanted) -> Hit:
     """The part of the video that the query names, when it names nothing in it: "the end"."""
     if wanted.window is not None:
@@ -529,8 +569,4 @@ def _named_part(lines: _Lines, wanted: Wanted) -> Hit:
         start = _snapped(start, lines.edges, lines.edges) if start else start
     span = Span(min(start, lines.duration), min(max(end, start), lines.duration))
     inside = [row for row in range(lines.count) if lines.fine[row] and lines.captions[row].span.overlap(span) > 0]
-    evidence = [
-        replace(lines.captions[row], details={"id": lines.ids[row], "level": lines.levels[row], "matched": []})
-        for row in inside[:_EVIDENCE]
-    ]
-    return Hit(lines.video, span, 0.5, tuple(evidence))
+    return Hit(lines.video, span, 0.5, _as_evidence(lines, inside))
