@@ -25,7 +25,8 @@ LAYERS = (
     (
         "matter",
         {"video", "decoding", "pictures", "audio", "library", "journal", "formats", "motion", "colours", "places"}
-        | {"checkpoints", "looks", "arrays", "vectors", "items", "metrics", "meteor", "terms", "tables", "stores"},
+        | {"checkpoints", "looks", "arrays", "vectors", "items", "metrics", "meteor", "terms", "tables", "stores"}
+        | {"queries"},
     ),
     ("models", {"models", "own_models", "asking", "tensors", "conversion", "workers", "clock_check"}),
     (

@@ -8,8 +8,8 @@ import pytest
 
 from longshot.contracts import Told
 from longshot.errors import UsageError
-from longshot.finders._wanted import Window, read
 from longshot.finders.matching import LEAST, Matching
+from longshot.queries import Window, read
 from longshot.timeline import Caption, Hit, Source, Span, Track
 
 SPEECH = [

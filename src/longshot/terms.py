@@ -113,6 +113,12 @@ def phrase_at(text: str, phrase: str) -> list[tuple[int, int]]:
     return [(words[i].start, words[i + len(wanted) - 1].end) for i in starts]
 
 
+def is_bare(level: str, text: str) -> bool:
+    """Whether a caption says nothing: it is empty, or its number alone, "Shot 3", which nobody described."""
+    words = text.split()
+    return not words or (len(words) == 2 and words[0].casefold() == level and words[1].isdecimal())
+
+
 class Asked(NamedTuple):
     """A query cut to what the index is asked: the text, its distinct terms, how many more were left out."""
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from longshot.contracts import Told
+from longshot.terms import is_bare
 from longshot.timeline import Caption, Span, clock
 
 KINDS = {"speech": "said", "screen": "on screen"}
@@ -35,12 +36,6 @@ def lines_of(told: Told) -> list[Line]:
     if not described:
         coarse = next((saying[level] for level in _COARSE if saying.get(level)), ())
     return sorted([*fine, *coarse], key=lambda line: (line.caption.span, line.level, line.id))
-
-
-def is_bare(level: str, text: str) -> bool:
-    """Whether a caption says nothing: it is empty, or its number alone, "Shot 3", which nobody described."""
-    words = text.split()
-    return not words or (len(words) == 2 and words[0].casefold() == level and words[1].isdecimal())
 
 
 def numbered(number: int, line: Line) -> str:

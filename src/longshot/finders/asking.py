@@ -21,10 +21,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from longshot import queries
 from longshot.asking import Desk, Question, Unreadable
 from longshot.contracts import ChatModel, Progress, Told
 from longshot.errors import UsageError
-from longshot.finders import _wanted
 from longshot.finders._asked import Asked, Unanswered
 from longshot.finders._lines import KINDS, Line, lines_of, numbered, spanned, timed
 from longshot.finders._parts import Found, Moment, fuse, plan, runs
@@ -411,7 +411,7 @@ def _telling(question: str) -> frozenset[str]:
     if not every:
         raise UsageError(f"{question[:60]!r} has no word to look for: say what the moment shows, or what is said in it")
     try:
-        wanted = _wanted.read(question)
+        wanted = queries.read(question)
     except UsageError:  # only words that stand everywhere: a model may still know what is meant
         return every
     return frozenset(wanted.terms + wanted.extras) or every

@@ -23,9 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from longshot.contracts import Progress, Told
-from longshot.finders._lines import is_bare
-from longshot.finders._wanted import QUESTION, Wanted, read
-from longshot.terms import matched, phrase_at, terms
+from longshot.queries import QUESTION, Wanted, read
+from longshot.terms import is_bare, matched, phrase_at, terms
 from longshot.timeline import Caption, Hit, Source, Span, Track
 
 Floats = NDArray[np.float64]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from longshot.errors import UsageError
-from longshot.finders._wanted import read as wanted_in
+from longshot.queries import read as wanted_in
 from longshot.terms import asked, matched, phrase_at, terms
 
 

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from longshot import registry
 from longshot.errors import FormatError, LongshotError, MediaError, MissingPackage, ModelError, NoPictures, UsageError
-from longshot.finders._lines import is_bare
+from longshot.terms import is_bare
 from longshot.timeline import Source, Span, Track
 
 if TYPE_CHECKING:

@@ -28,9 +28,9 @@ from numpy.typing import NDArray
 from longshot import registry
 from longshot.contracts import ChatModel, Encoder, Finder, Progress, Told
 from longshot.errors import LongshotError, UsageError
-from longshot.finders._lines import is_bare
 from longshot.library import Library, VideoRecord
 from longshot.searching.moments import Found
+from longshot.terms import is_bare
 from longshot.timeline import Caption, Source, Track
 from longshot.video import Video, open_video
 

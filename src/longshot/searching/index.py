@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 
 from longshot.contracts import Progress
 from longshot.errors import FormatError
-from longshot.finders._lines import is_bare
 from longshot.journal import Journal
 from longshot.library import Library, VideoRecord
 from longshot.scaling.verbs import JOURNAL
 from longshot.tables import Index, Indexed, Putting, made_anew
+from longshot.terms import is_bare
 from longshot.timeline import Track
 
 if TYPE_CHECKING:

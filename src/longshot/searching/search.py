@@ -34,7 +34,6 @@ from numpy.typing import NDArray
 
 from longshot.contracts import Encoder
 from longshot.errors import LongshotError, UsageError
-from longshot.finders._lines import is_bare
 from longshot.library import Library
 from longshot.searching import _query
 from longshot.searching._query import Query
@@ -42,7 +41,7 @@ from longshot.searching.fill import LOOK_SECONDS, open_text_encoder
 from longshot.searching.fill import like as like_of
 from longshot.searching.moments import EVIDENCE, Found, Scored, moments
 from longshot.tables import Entry, Filter, Index
-from longshot.terms import phrase_at, terms
+from longshot.terms import is_bare, phrase_at, terms
 from longshot.timeline import Caption, Hit, Source, Span
 
 HOW = ("auto", "words", "vectors", "both")
