@@ -10,6 +10,17 @@ from longshot.timeline import Caption, Source, Track
 
 _COARSE_FIRST = ("video", "segment", "clip", "shot")
 LEAVES = ("speech", "screen")  # what stands in pictures and holds none
+LABELS = {
+    "video": "Whole video",
+    "part": "Parts",
+    "chapter": "Chapters",
+    "segment": "Segments",
+    "scene": "Scenes",
+    "clip": "Clips",
+    "shot": "Shots",
+    "speech": "Speech",
+    "screen": "On screen",
+}
 
 
 def foreign(name: str, captions: Sequence[Caption], skipped: Sequence[Fault], mended: Sequence[Fault]) -> Reading:
@@ -44,3 +55,8 @@ def chapter_title(caption: Caption) -> str:
 def shown_text(track: Track, index: int) -> str:
     """A caption's words, or its id when it has none, so that a list of bare shots can still be seen."""
     return track.captions[index].text or track.id_of(index)
+
+
+def label_of(level: str) -> str:
+    """What people call the captions of a level: "Clips"; a level of one's own by its name."""
+    return LABELS.get(level, level[:1].upper() + level[1:])

@@ -13,20 +13,9 @@ from typing import Any
 from urllib.parse import quote
 
 from longshot.contracts import Format
-from longshot.formats._format import coarse_first
+from longshot.formats._format import coarse_first, label_of
 from longshot.timeline import Track
 
-_LABELS = {
-    "video": "Whole video",
-    "part": "Parts",
-    "chapter": "Chapters",
-    "segment": "Segments",
-    "scene": "Scenes",
-    "clip": "Clips",
-    "shot": "Shots",
-    "speech": "Speech",
-    "screen": "On screen",
-}
 # A file on a disk has no server whose headers would say this: only our own script and style run, whatever the words
 # in it say. Sound and pictures may come from beside the file, or from where it says that they are.
 _POLICY = (
@@ -64,7 +53,7 @@ def levels_of(tracks: Sequence[Track]) -> list[dict[str, Any]]:
     return [
         {
             "level": track.level,
-            "label": _LABELS.get(track.level, track.level[:1].upper() + track.level[1:]),
+            "label": label_of(track.level),
             "source": str(track.source),
             "note": track.source.note,
             "captions": [

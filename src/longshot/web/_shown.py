@@ -18,7 +18,7 @@ from longshot import registry
 from longshot.captioning.export import export, way_of
 from longshot.chat_models._endpoint_media import jpegs
 from longshot.errors import FormatError, LongshotError, MediaError, UsageError
-from longshot.formats._format import LEAVES, coarse_first
+from longshot.formats._format import LABELS, LEAVES, coarse_first, label_of
 from longshot.library import Library, VideoRecord, formats, safe_part
 from longshot.looks import Eye, Look
 from longshot.timeline import Caption, Span, Track
@@ -32,17 +32,6 @@ _THUMB_QUALITY = 80
 _THUMBS = 32 << 20  # bytes of pictures that are kept
 _EYES = 4  # videos that are kept open for pictures
 _PAGES = 8  # videos whose tracks are kept
-_LABELS = {
-    "video": "Whole video",
-    "part": "Parts",
-    "chapter": "Chapters",
-    "segment": "Segments",
-    "scene": "Scenes",
-    "clip": "Clips",
-    "shot": "Shots",
-    "speech": "Speech",
-    "screen": "On screen",
-}
 _OUTLINES = ("chapter", "segment")
 
 Key = TypeVar("Key")
@@ -350,14 +339,9 @@ def _stamp(home: Path) -> tuple[int, ...]:
 
 
 def _in_order(counts: dict[str, int]) -> dict[str, int]:
-    order = [*_LABELS]
+    order = [*LABELS]
     names = sorted(counts, key=lambda level: order.index(level) if level in order else len(order))
     return {name: counts[name] for name in names}
-
-
-def label(level: str) -> str:
-    """A level as people call it."""
-    return _LABELS.get(level, level[:1].upper() + level[1:])
 
 
 def _level(track: Track) -> dict[str, Any]:
@@ -369,7 +353,7 @@ def _level(track: Track) -> dict[str, Any]:
     note = track.source.note
     return {
         "level": track.level,
-        "label": label(track.level),
+        "label": label_of(track.level),
         "source": str(track.source),
         "note": note,
         "captions": captions,
@@ -388,7 +372,7 @@ def _exports(id: str, tracks: Sequence[Track]) -> list[dict[str, str]]:
             for level in levels:
                 if way.kinds[0] == "chapters" and not _is_possible(tracks, format, level):
                     continue
-                what = label(level) if level else kind if kind != way.kinds[0] else "everything"
+                what = label_of(level) if level else kind if kind != way.kinds[0] else "everything"
                 href = f"/export/{id}?format={format}" + (f"&level={level}" if level else "")
                 found.append({"format": format, "level": level, "label": f"{name.upper()}: {what}", "href": href})
     return found
@@ -406,11 +390,11 @@ def _is_possible(tracks: Sequence[Track], format: str, level: str) -> bool:
 def _text_tracks(id: str, tracks: Sequence[Track]) -> list[dict[str, str]]:
     """The captions that the player can show, what is said first, and its chapters."""
     there = {track.level: track for track in tracks if any(caption.text for caption in track)}
-    order = [level for level in (*LEAVES, *reversed(_LABELS)) if level in there]
+    order = [level for level in (*LEAVES, *reversed(LABELS)) if level in there]
     found = [
         {
             "kind": "captions",
-            "label": label(level),
+            "label": label_of(level),
             "src": f"/captions/{id}/{level}.vtt",
             "lang": _language(there[level]),
         }
@@ -420,7 +404,7 @@ def _text_tracks(id: str, tracks: Sequence[Track]) -> list[dict[str, str]]:
     outline = next((level for level in _OUTLINES if level in there), None)
     if outline is not None:
         source = f"/captions/{id}/{outline}.vtt?kind=chapters"
-        found.append({"kind": "chapters", "label": label(outline), "src": source, "lang": _language(there[outline])})
+        found.append({"kind": "chapters", "label": label_of(outline), "src": source, "lang": _language(there[outline])})
     return found
 
 
