@@ -99,6 +99,18 @@ class Checkpoint:
         path = self.folder / name
         return _json(path, self.name) if path.exists() else {}
 
+    def modules(self) -> list[dict[str, Any]]:
+        """The rows of modules.json, as sentence-transformers write it. Raises ModelError when it is absent or unlike
+        one.
+        """
+        try:
+            rows = json.loads((self.folder / "modules.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise ModelError(self.name, f"has no modules.json that can be read ({error})") from error
+        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+            raise ModelError(self.name, "its modules.json is no list of modules")
+        return rows
+
     def _check_index(self) -> None:
         index = self.read_json("model.safetensors.index.json")
         wanted = set(map(str, index.get("weight_map", {}).values()))

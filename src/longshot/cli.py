@@ -56,7 +56,6 @@ from longshot.saying import (
     STOPPED,
     USAGE,
     ReaderGone,
-    cache_folder,
     complain,
     debugging,
     emit,
@@ -64,7 +63,7 @@ from longshot.saying import (
     emit_json,
     is_json,
 )
-from longshot.settings import loading_of
+from longshot.settings import cache_folder, loading_of
 
 if TYPE_CHECKING:
     from longshot.clips import ClipRules

@@ -11,8 +11,8 @@ import typer
 
 from longshot.errors import FormatError, UsageError
 from longshot.journal import State
-from longshot.saying import OK, SOME_FAILED, cache_folder, complain, emit, emit_drawing, emit_json, is_json
-from longshot.settings import check_loading, loading_of, settings_of
+from longshot.saying import OK, SOME_FAILED, complain, emit, emit_drawing, emit_json, is_json
+from longshot.settings import cache_folder, check_loading, loading_of, settings_of
 
 if TYPE_CHECKING:
     from longshot.evaluating.orders import Order

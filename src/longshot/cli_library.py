@@ -39,14 +39,13 @@ from longshot.saying import (
     NOTHING_USABLE,
     OK,
     SOME_FAILED,
-    cache_folder,
     complain,
     emit,
     emit_drawing,
     emit_json,
     is_json,
 )
-from longshot.settings import check_loading, loading_of
+from longshot.settings import cache_folder, check_loading, loading_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

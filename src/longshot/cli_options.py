@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from longshot.errors import UsageError
-from longshot.saying import cache_folder, is_json
-from longshot.settings import check_loading, loading_of
+from longshot.saying import is_json
+from longshot.settings import cache_folder, check_loading, loading_of
 
 if TYPE_CHECKING:
     from longshot.scaling.verbs import ModelChoice

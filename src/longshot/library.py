@@ -34,6 +34,7 @@ from longshot.errors import FormatError, LongshotError, UsageError
 from longshot.formats._cues import collapse_rolling, is_rolling
 from longshot.formats._encodings import decode
 from longshot.formats._header import VERSION, check_keys, check_version, dump, parse_object
+from longshot.settings import cache_folder
 from longshot.stores import Store, is_address
 from longshot.timeline import Track
 
@@ -295,7 +296,7 @@ class Library:
 
     @classmethod
     def _in_store(cls, address: str, create: bool) -> Library:
-        store = Store.open(address, copies=_cache() / "libraries")
+        store = Store.open(address, copies=cache_folder() / "libraries")
         changed = store.pull()
         if not create and not (store.folder / "tracks").is_dir():
             raise UsageError(
@@ -434,10 +435,6 @@ class Library:
 def default_place() -> Path:
     """Where a user's library is when nobody said: among the data of this user, `~/.local/share` on Linux."""
     return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "longshot" / "library"
-
-
-def _cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "longshot"
 
 
 def _places(record: VideoRecord) -> Iterator[str]:

@@ -11,7 +11,6 @@ import re
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -81,8 +80,3 @@ def complain(message: str) -> None:
 def debugging() -> bool:
     """Whether tracebacks are wanted: LONGSHOT_DEBUG=1."""
     return os.environ.get("LONGSHOT_DEBUG", "") not in ("", "0")
-
-
-def cache_folder() -> Path:
-    """Where things are kept that no option gives a place: answers that were paid for, videos of the demos."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "longshot"

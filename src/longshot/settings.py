@@ -1,11 +1,13 @@
-"""Options as people write them, KEY=VALUE, sorted into how a model is loaded and how it generates."""
+"""What people set: options as KEY=VALUE, for loading a model and for what it generates; where things are kept."""
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 from longshot.contracts import Loading
@@ -52,3 +54,8 @@ def check_loading(name: str, loading: Loading) -> None:
     said = [field.name for field in fields(loading) if getattr(loading, field.name) != field.default]
     if said:
         raise UsageError(f"{name} is a server, which loads its model by itself: leave out {', '.join(said)}")
+
+
+def cache_folder() -> Path:
+    """Where things are kept that no option gives a place: answers that were paid for, videos of the demos."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "longshot"

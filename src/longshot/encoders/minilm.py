@@ -29,6 +29,7 @@ from longshot.checkpoints import Checkpoint
 from longshot.contracts import Frames, Loading
 from longshot.encoders._bert import Bert, names
 from longshot.errors import MissingPackage, ModelError, UsageError
+from longshot.settings import cache_folder
 from longshot.timeline import Source
 
 NEEDS = ("tokenizers",)
@@ -163,7 +164,7 @@ def _checked_config(checkpoint: Checkpoint) -> dict[str, Any]:
             raise ModelError(checkpoint.name, f"its config.json gives {key} as {config.get(key)!r:.40}")
     if config["hidden_size"] % config["num_attention_heads"]:
         raise ModelError(checkpoint.name, "its config.json gives a hidden_size that is no multiple of its heads")
-    kinds = [str(row.get("type", "")).rpartition(".")[2] for row in _modules(checkpoint)]
+    kinds = [str(row.get("type", "")).rpartition(".")[2] for row in checkpoint.modules()]
     if kinds not in (["Transformer", "Pooling"], ["Transformer", "Pooling", "Normalize"]):
         raise _other(checkpoint, f"modules.json lists {', '.join(kinds) or 'nothing'}")
     modes = checkpoint.read_json("1_Pooling/config.json")
@@ -183,16 +184,6 @@ def _other(checkpoint: Checkpoint, why: str) -> ModelError:
     return ModelError(
         checkpoint.name, f"is no BERT with mean pooling ({why}); open it as sentence_transformers:{checkpoint.name}"
     )
-
-
-def _modules(checkpoint: Checkpoint) -> list[dict[str, Any]]:
-    try:
-        rows = json.loads((checkpoint.folder / "modules.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ModelError(checkpoint.name, f"has no modules.json that can be read ({error})") from error
-    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise ModelError(checkpoint.name, "its modules.json is no list of modules")
-    return rows
 
 
 def _text_limit(checkpoint: Checkpoint, config: dict[str, Any]) -> int:
@@ -269,7 +260,7 @@ def _sha256(checkpoint: Checkpoint) -> str:
     path = _file(checkpoint).resolve()
     seen = path.stat()
     said = f"{path}:{seen.st_size}:{seen.st_mtime_ns}:{seen.st_ino}:{seen.st_ctime_ns}"
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "longshot" / "hashes"
+    cache = cache_folder() / "hashes"
     note = cache / hashlib.blake2b(said.encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
     with suppress(OSError, ValueError):
         known = note.read_text(encoding="ascii")

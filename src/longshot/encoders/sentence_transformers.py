@@ -6,7 +6,6 @@ only serves to search captions; it refuses frames in one line.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -86,7 +85,7 @@ class SentenceTowers:
 
 def _parts(checkpoint: Checkpoint) -> list[Checkpoint]:
     """The folders of its modules, each as a checkpoint of its own. Raises ModelError for pickles and torn files."""
-    folders = dict.fromkeys(checkpoint.folder / str(row.get("path", "")) for row in _rows(checkpoint))
+    folders = dict.fromkeys(checkpoint.folder / str(row.get("path", "")) for row in checkpoint.modules())
     parts = [Checkpoint(folder, checkpoint.name) for folder in folders if folder.is_dir()]
     for part in parts:
         if part.weights or any(path.suffix in _PICKLED for path in part.folder.iterdir()):
@@ -96,20 +95,9 @@ def _parts(checkpoint: Checkpoint) -> list[Checkpoint]:
     return parts
 
 
-def _rows(checkpoint: Checkpoint) -> list[dict[str, Any]]:
-    """The rows of modules.json. Raises ModelError when it is absent or unlike one."""
-    try:
-        rows = json.loads((checkpoint.folder / "modules.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ModelError(checkpoint.name, f"has no modules.json that can be read ({error})") from error
-    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise ModelError(checkpoint.name, "its modules.json is no list of modules")
-    return rows
-
-
 def _check_code(checkpoint: Checkpoint, loading: Loading) -> None:
     """Refuse modules that are files beside the weights, unless the user allows them. Raises ModelError."""
-    foreign = sorted({str(row.get("type", "")) for row in _rows(checkpoint)})
+    foreign = sorted({str(row.get("type", "")) for row in checkpoint.modules()})
     foreign = [kind for kind in foreign if not kind.startswith(_OURS)]
     if foreign and not loading.remote_code:
         raise ModelError(
